@@ -1,0 +1,68 @@
+# A target per room; `make help` lists them. Set-up targets read nothing and write to standard error, so that messages piped into
+# `make run` reach the host and standard output holds replies only.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help setup toolchain build engine image run check format lint types unused arrows test unit engine-test contracts security bench long clean
+
+BUILD := runner-image/build
+NODE = $$($(BUILD)/pinned-node.sh)
+BIN = PATH="$$(dirname "$(NODE)"):$$PATH" node_modules/.bin
+QUIET = </dev/null >&2
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: toolchain build engine image ## everything `run` and `test` need: dependencies, bundles, container engine, runner image
+
+toolchain: ## install the pinned Node and the dependencies from the lockfile
+	@$(BUILD)/toolchain.sh
+
+build: toolchain ## bundle host and runner into dist/
+	@"$(NODE)" $(BUILD)/bundle.ts --if-changed $(QUIET)
+
+engine: build ## find a container engine; as root on Debian, Ubuntu, Raspberry Pi OS: install and start one
+	@$(BUILD)/engine.sh $(QUIET)
+
+image: engine ## build the runner image, if its inputs changed
+	@"$(NODE)" $(BUILD)/image.ts $(QUIET)
+
+run: image ## start the host; lines typed or piped in are messages of the main group
+	@./hermit run $(ARGS)
+
+check: format lint types unused arrows ## format, lint, types, unused code, arrows between rooms
+
+format: toolchain ## is every file formatted? (`make format FIX=1` formats)
+	@$(BIN)/biome format $(if $(FIX),--write,) . >&2
+
+lint: toolchain ## lint with types
+	@$(BIN)/oxlint --type-aware >&2
+
+types: toolchain ## check the types
+	@$(BIN)/tsc -p . >&2
+
+unused: toolchain ## unused files, exports, dependencies
+	@$(BIN)/knip >&2
+
+arrows: toolchain ## which room may import which
+	@$(BIN)/depcruise --config .dependency-cruiser.mjs --output-type err host runner-image contracts bench security >&2
+
+test: image ## everything: check, unit, contracts, engine and security tests, on a real engine
+	@$(MAKE) -s check
+	@$(BUILD)/engine.sh podman $(QUIET)
+	@$(BIN)/vitest run
+
+unit: build ## tests that need no engine
+	@$(BIN)/vitest run --project unit
+
+engine-test: image ## tests on a real engine
+	@$(BUILD)/engine.sh podman $(QUIET)
+	@$(BIN)/vitest run --project engine
+
+bench: image ## measure; results in bench/results/latest.json
+	@"$(NODE)" bench/harness/main.ts $(ARGS)
+
+long: image ## what takes longer than a test may: 200 rounds of kill -9
+	@HERMIT_KILL_ROUNDS=200 $(BIN)/vitest run --project engine security/crash
+
+clean: ## remove what was built; dependencies and images stay
+	@rm -rf dist

@@ -1,0 +1,33 @@
+/**
+ * The model wire: the AI SDK's gateway protocol, version 0.0.1, as its own gateway provider speaks it.
+ *
+ *   POST /v1/model/language-model   body: V4 call options as JSON, without the abort signal
+ *                                   answer: SSE, one V4 stream part per `data:` line, then `[DONE]`
+ *   errors: HTTP status + ModelError
+ *
+ * The `authorization` header is required by the provider and means nothing here: the stream is the identity.
+ */
+import * as z from "zod";
+
+export const MODEL_BASE_PATH = "/v1/model";
+export const MODEL_STEP_PATH = "/v1/model/language-model";
+export const MODEL_ID_HEADER = "ai-language-model-id";
+
+/** What the door reads of the call; the rest is checked by the library that makes the upstream call. */
+export const ModelCall = z.looseObject({
+  prompt: z.array(z.looseObject({ role: z.enum(["system", "user", "assistant", "tool"]) })).min(1),
+});
+export type ModelCall = z.infer<typeof ModelCall>;
+
+export const ModelErrorType = z.enum([
+  "authentication_error",
+  "invalid_request_error",
+  "rate_limit_exceeded",
+  "model_not_found",
+  "forbidden",
+  "internal_server_error",
+]);
+export type ModelErrorType = z.infer<typeof ModelErrorType>;
+
+export const ModelError = z.strictObject({ error: z.strictObject({ message: z.string(), type: ModelErrorType }) });
+export type ModelError = z.infer<typeof ModelError>;

@@ -1,0 +1,1 @@
+export { type ConsoleChannel, type ConsoleOptions, createConsoleChannel } from "./console-channel.ts";

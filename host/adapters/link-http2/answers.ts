@@ -1,0 +1,87 @@
+/**
+ * What the sandbox is told. A refusal we raise on purpose is passed on in words; anything else is one fixed sentence, so
+ * that no path, key or stack of the host is ever part of an answer.
+ */
+import type { ServerHttp2Stream } from "node:http2";
+import { constants } from "node:http2";
+import type { ModelError, ModelErrorType } from "../../../contracts/wire/model.ts";
+import type { Refusal } from "../../../contracts/wire/turn.ts";
+import { type HostError, isHostError } from "../../domain/errors.ts";
+
+/** The link itself says no: wrong path, shape or size. The sandbox may go on with other requests. */
+export class DoorRefusal extends Error {
+  override readonly name = "DoorRefusal";
+  readonly status: number;
+  readonly code: string;
+  constructor(status: number, message: string, code = "LINK_PROTOCOL") {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+export interface Denial {
+  readonly status: number;
+  readonly code: string;
+  readonly message: string;
+}
+
+export function denialFor(error: unknown): Denial {
+  if (error instanceof DoorRefusal) return { status: error.status, code: error.code, message: error.message };
+  // A store that fails stops the host; its message may name files, and the sandbox can do nothing with it.
+  if (!isHostError(error) || error.name === "StoreError") {
+    return { status: 500, code: "INTERNAL", message: "The host could not do this." };
+  }
+  const denial = { code: error.code, message: error.message };
+  if (error.name === "RefusedError") return { status: 403, ...denial };
+  if (error.name === "ModelCallError") return { status: modelStatus(error), ...denial };
+  return { status: 409, ...denial };
+}
+
+/** The status is all the runner has to tell a passing fault (429, 5xx) from a lasting one. */
+function modelStatus(error: HostError): number {
+  if (error.retryable) return error.code === "MODEL_REFUSED" ? 429 : 503;
+  return error.code === "MODEL_UNKNOWN" ? 404 : 400;
+}
+
+/** Never `authentication_error`: the library replaces the message of that one by advice about its own service. */
+function modelErrorType(status: number): ModelErrorType {
+  if (status >= 500) return "internal_server_error";
+  if (status === 429) return "rate_limit_exceeded";
+  if (status === 404) return "model_not_found";
+  return status === 403 || status === 409 ? "forbidden" : "invalid_request_error";
+}
+
+export function answerJson(stream: ServerHttp2Stream, status: number, body: object): void {
+  answer(stream, status, JSON.stringify(body));
+}
+
+export function answerEmpty(stream: ServerHttp2Stream): void {
+  answer(stream, 204, undefined);
+}
+
+export function answerRefusal(stream: ServerHttp2Stream, denial: Denial): void {
+  const refusal: Refusal = { code: denial.code, message: denial.message };
+  answerJson(stream, denial.status, refusal);
+}
+
+export function answerModelError(stream: ServerHttp2Stream, denial: Denial): void {
+  const error: ModelError = { error: { message: denial.message, type: modelErrorType(denial.status) } };
+  answerJson(stream, denial.status, error);
+}
+
+function answer(stream: ServerHttp2Stream, status: number, body: string | undefined): void {
+  if (stream.destroyed || stream.closed) return;
+  // An answer that has begun cannot be taken back; broken off, it says that it is not whole. (`close` would end it in order first.)
+  if (stream.headersSent) {
+    stream.destroy(new Error("the answer could not be finished"));
+    return;
+  }
+  // A body we refused is not read to its end: the reset tells the sender to stop, after the answer has left.
+  stream.once("finish", () => {
+    if (!stream.readableEnded && !stream.destroyed) stream.close(constants.NGHTTP2_NO_ERROR);
+  });
+  if (body === undefined) stream.respond({ ":status": status });
+  else stream.respond({ ":status": status, "content-type": "application/json" });
+  stream.end(body);
+}

@@ -1,0 +1,91 @@
+/** The turn feed's two directions: events of the runner in, frames of the host out; one JSON object a line. */
+import type { ServerHttp2Stream } from "node:http2";
+import { TurnEvent, type TurnFeed } from "../../../contracts/wire/turn.ts";
+import { SandboxError } from "../../domain/errors.ts";
+
+/** Cuts a byte stream into lines; holds at most one unfinished line of `maxBytes`. */
+export class LineCutter {
+  private held: Buffer[] = [];
+  private heldBytes = 0;
+  private readonly maxBytes: number;
+  constructor(maxBytes: number) {
+    this.maxBytes = maxBytes;
+  }
+
+  /** Throws SandboxError LINK_PROTOCOL when a line is longer than allowed. */
+  *cut(chunk: Buffer): Generator<Buffer> {
+    let from = 0;
+    for (let at = chunk.indexOf(10); at !== -1; at = chunk.indexOf(10, from)) {
+      this.hold(chunk.subarray(from, at));
+      const line = this.held.length === 1 ? this.held[0] : Buffer.concat(this.held);
+      this.held = [];
+      this.heldBytes = 0;
+      from = at + 1;
+      if (line !== undefined && line.length > 0) yield line;
+    }
+    if (from < chunk.length) this.hold(chunk.subarray(from));
+  }
+
+  get unfinished(): boolean {
+    return this.heldBytes > 0;
+  }
+
+  private hold(piece: Buffer): void {
+    this.heldBytes += piece.length;
+    if (this.heldBytes > this.maxBytes) {
+      throw new SandboxError("LINK_PROTOCOL", `a line on the turn feed is longer than ${this.maxBytes} bytes`);
+    }
+    this.held.push(piece);
+  }
+}
+
+export interface TurnFeedOptions {
+  readonly lineBytes: number;
+  /** Counts towards the link's life-long limit; throws when it is used up. */
+  readonly spend: (bytes: number) => void;
+  readonly onEvent: (event: TurnEvent) => void;
+  /** The runner broke the protocol, or `onEvent` threw. Called at most once; nothing is read after it. */
+  readonly onFault: (error: Error) => void;
+}
+
+/** Answers the feed request and reads events until either side ends it. */
+export function openTurnFeed(stream: ServerHttp2Stream, options: TurnFeedOptions): void {
+  const lines = new LineCutter(options.lineBytes);
+  let faulted = false;
+  const fault = (error: unknown): void => {
+    if (faulted) return;
+    faulted = true;
+    stream.pause();
+    options.onFault(error instanceof Error ? error : new Error(String(error)));
+  };
+  stream.respond({ ":status": 200, "content-type": "application/x-ndjson" });
+  stream.on("data", (chunk: Buffer) => {
+    if (faulted) return;
+    try {
+      options.spend(chunk.length);
+      for (const line of lines.cut(chunk)) options.onEvent(parseEvent(line));
+    } catch (error) {
+      fault(error);
+    }
+  });
+  stream.on("end", () => {
+    // A cut connection ends streams too; only an orderly end with half a line is the runner's fault.
+    if (lines.unfinished && !stream.aborted) fault(new SandboxError("LINK_PROTOCOL", "the turn feed ended inside a line"));
+  });
+}
+
+export function writeFrame(stream: ServerHttp2Stream, frame: TurnFeed): void {
+  if (!stream.destroyed && !stream.writableEnded) stream.write(`${JSON.stringify(frame)}\n`);
+}
+
+function parseEvent(line: Buffer): TurnEvent {
+  let value: unknown;
+  try {
+    value = JSON.parse(line.toString("utf8"));
+  } catch (cause) {
+    throw new SandboxError("LINK_PROTOCOL", "a line on the turn feed is not JSON", { cause });
+  }
+  const parsed = TurnEvent.safeParse(value);
+  if (!parsed.success) throw new SandboxError("LINK_PROTOCOL", "a line on the turn feed is not a turn event", { cause: parsed.error });
+  return parsed.data;
+}

@@ -1,0 +1,1 @@
+export { createOpenAICompatibleModel, type OpenAICompatibleOptions } from "./openai-compatible-model.ts";

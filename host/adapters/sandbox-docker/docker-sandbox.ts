@@ -1,0 +1,126 @@
+/**
+ * One started sandbox: running ⇄ paused → ended → removed. Ended comes from outside (the runner exits, the engine loses it) or from `stop`.
+ */
+import type { Duplex } from "node:stream";
+import type { Clock } from "../../ports/clock.ts";
+import type { Sandbox, SandboxExit, SandboxStats } from "../../ports/sandbox-runtime.ts";
+import { callEngine, type ContainerStats, type EngineContainer } from "./engine-api.ts";
+import { removeContainer } from "./remove-container.ts";
+
+/** After SIGKILL; a process in an uninterruptible read from a slow disk may take this long to go. */
+const KILL_WAIT_MS = 5_000;
+const NANO = 1e9;
+
+export interface StartedContainer {
+  readonly container: EngineContainer;
+  readonly link: Duplex;
+  readonly exited: Promise<SandboxExit>;
+  readonly clock: Clock;
+  /** Frees everything but the container. Called once, after the container is gone; must not throw. */
+  readonly release: () => Promise<void>;
+}
+
+export class DockerSandbox implements Sandbox {
+  readonly id: string;
+  readonly link: Duplex;
+  readonly exited: Promise<SandboxExit>;
+  /** Resolves when nothing is left of it; never rejects. */
+  readonly removed: Promise<void>;
+  readonly #container: EngineContainer;
+  readonly #clock: Clock;
+  readonly #release: () => Promise<void>;
+  readonly #hurry = Promise.withResolvers<void>();
+  readonly #gone = Promise.withResolvers<void>();
+  #paused = false;
+  #stopping: Promise<void> | undefined;
+
+  constructor(started: StartedContainer) {
+    this.id = started.container.id;
+    this.link = started.link;
+    this.exited = started.exited;
+    this.removed = this.#gone.promise;
+    this.#container = started.container;
+    this.#clock = started.clock;
+    this.#release = started.release;
+  }
+
+  async pause(): Promise<void> {
+    if (this.#paused) return;
+    await this.#call("pause", (call) => this.#container.pause(call));
+    this.#paused = true;
+  }
+
+  async resume(): Promise<void> {
+    if (!this.#paused) return;
+    await this.#call("resume", (call) => this.#container.unpause(call));
+    this.#paused = false;
+  }
+
+  async stats(): Promise<SandboxStats> {
+    return readStats(await this.#call("measure", (call) => this.#container.stats({ stream: false, "one-shot": true, ...call })));
+  }
+
+  stop(graceMs: number): Promise<void> {
+    if (graceMs <= 0) this.#hurry.resolve();
+    // A failed attempt (the engine was away) may be made again; a finished one is never repeated.
+    this.#stopping ??= this.#end(graceMs).catch((error: unknown) => {
+      this.#stopping = undefined;
+      throw error;
+    });
+    return this.#stopping;
+  }
+
+  async #end(graceMs: number): Promise<void> {
+    if (graceMs > 0) await this.#ask(graceMs);
+    await this.#killAndAwaitExit();
+    await removeContainer(this.#container, this.#clock);
+    await this.#release();
+    this.#gone.resolve();
+  }
+
+  /** Best effort: whatever goes wrong here, the kill follows. */
+  async #ask(graceMs: number): Promise<void> {
+    try {
+      // A frozen process gets no signal before it thaws.
+      await this.resume();
+      await this.#call("stop", (call) => this.#container.kill({ signal: "SIGTERM", ...call }));
+    } catch {
+      return;
+    }
+    await this.#exitedWithin(graceMs, this.#hurry.promise);
+  }
+
+  /** The exit is awaited before the removal, which would take its reason along. */
+  async #killAndAwaitExit(): Promise<void> {
+    const ended = await Promise.race([this.exited.then(() => true), Promise.resolve(false)]);
+    if (ended) return;
+    // Refused where it has just ended, and by engines that cannot kill what is frozen: removing by force settles both.
+    const killed = await this.#call("kill", (call) => this.#container.kill({ signal: "SIGKILL", ...call })).then(
+      () => true,
+      () => false,
+    );
+    if (killed) await this.#exitedWithin(KILL_WAIT_MS);
+  }
+
+  async #exitedWithin(ms: number, hurry?: Promise<void>): Promise<void> {
+    const over = Promise.withResolvers<void>();
+    const timer = this.#clock.setTimer(ms, over.resolve);
+    await Promise.race([this.exited, over.promise, ...(hurry === undefined ? [] : [hurry])]);
+    timer.cancel();
+  }
+
+  #call<T>(verb: string, call: (options: { abortSignal: AbortSignal }) => Promise<T>): Promise<T> {
+    return callEngine(this.#clock, `Cannot ${verb} sandbox ${this.id.slice(0, 12)}`, call, "SANDBOX_DIED");
+  }
+}
+
+/** Page cache the kernel would drop before it kills is no use of memory. cgroup v1 says `total_inactive_file`, v2 `inactive_file`, Podman neither. */
+function readStats(stats: ContainerStats): SandboxStats {
+  const memory = stats.memory_stats;
+  const cache = memory?.stats?.["total_inactive_file"] ?? memory?.stats?.["inactive_file"] ?? 0;
+  return {
+    memoryBytes: Math.max(0, (memory?.usage ?? 0) - cache),
+    cpuSeconds: (stats.cpu_stats?.cpu_usage?.total_usage ?? 0) / NANO,
+    pids: stats.pids_stats?.current ?? 0,
+  };
+}

@@ -1,0 +1,47 @@
+import { RefusedError } from "../../domain/errors.ts";
+import type { Group } from "../../domain/group.ts";
+import type { Sqlite } from "./open.ts";
+
+interface GroupRow {
+  jid: string;
+  name: string;
+  folder: string;
+  trigger_pattern: string;
+  requires_trigger: number | null;
+}
+
+/** NanoClaw's registered_groups. A null `requires_trigger` means required (contract §1). */
+export function groupTable(db: Sqlite) {
+  const all = db.prepare("SELECT * FROM registered_groups ORDER BY added_at, jid");
+  const byFolder = db.prepare("SELECT * FROM registered_groups WHERE folder = ?");
+  const byChat = db.prepare("SELECT * FROM registered_groups WHERE jid = ?");
+  const insert = db.prepare(
+    "INSERT INTO registered_groups (jid, name, folder, trigger_pattern, added_at, requires_trigger) VALUES (?, ?, ?, ?, ?, ?)",
+  );
+  const parse = (row: unknown): Group | undefined => {
+    if (row === undefined) return undefined;
+    const { jid, name, folder, trigger_pattern, requires_trigger } = row as GroupRow;
+    return { chat: jid, name, folder, trigger: trigger_pattern, requiresTrigger: requires_trigger !== 0 };
+  };
+
+  return {
+    list: (): readonly Group[] => all.all().map((row) => parse(row) as Group),
+    byFolder: (folder: string) => parse(byFolder.get(folder)),
+    byChat: (chat: string) => parse(byChat.get(chat)),
+    /** The baseline replaces the other row on a clash; losing a chat that way is a defect, so we refuse. */
+    register(group: Group, now: number): void {
+      const clash = parse(byChat.get(group.chat)) ?? parse(byFolder.get(group.folder));
+      if (clash !== undefined) {
+        throw new RefusedError(
+          "GROUP_TAKEN",
+          `Cannot register ${group.chat} as ${group.folder}: ${clash.chat} is registered as ${clash.folder}.`,
+          {
+            hint: "Choose another folder name.",
+          },
+        );
+      }
+      insert.run(group.chat, group.name, group.folder, group.trigger, new Date(now).toISOString(), group.requiresTrigger ? 1 : 0);
+    },
+  };
+}
+export type GroupTable = ReturnType<typeof groupTable>;

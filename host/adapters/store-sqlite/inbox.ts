@@ -1,0 +1,118 @@
+import type { Group } from "../../domain/group.ts";
+import type { InboundMessage, StoredMessage } from "../../domain/message.ts";
+import type { BatchRules, ReplyVia } from "../../ports/store.ts";
+import type { GroupTable } from "./groups.ts";
+import type { Sqlite } from "./open.ts";
+
+interface WaitingRow {
+  seq: number;
+  reply_via: string | null;
+  id: string;
+  sender: string;
+  sender_name: string;
+  content: string;
+  timestamp: string;
+  is_from_me: number;
+}
+
+export interface Arrival {
+  readonly now: number;
+  readonly replyVia: ReplyVia;
+  readonly register?: Group;
+}
+
+export interface Batch {
+  readonly messages: readonly StoredMessage[];
+  readonly replyVia: ReplyVia;
+}
+
+export function inboxTable(db: Sqlite, groups: GroupTable) {
+  const known = db.prepare("SELECT 1 FROM hermit_inbox WHERE chat_jid = ? AND message_id = ?").pluck();
+  // Scalar MAX of strings as the baseline does it; a chat's name is never overwritten by a message (contract §1).
+  const touchChat = db.prepare(
+    `INSERT INTO chats (jid, name, last_message_time) VALUES (?, ?, ?)
+     ON CONFLICT(jid) DO UPDATE SET last_message_time = MAX(last_message_time, excluded.last_message_time)`,
+  );
+  const putMessage = db.prepare(
+    `INSERT OR REPLACE INTO messages (id, chat_jid, sender, sender_name, content, timestamp, is_from_me) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const putInbox = db.prepare("INSERT INTO hermit_inbox (chat_jid, message_id, reply_via, received_at, refused) VALUES (?, ?, ?, ?, ?)");
+  const waitingOf = db.prepare(
+    `SELECT i.seq, i.reply_via, m.id, m.sender, m.sender_name, m.content, m.timestamp, m.is_from_me
+     FROM hermit_inbox i JOIN messages m ON m.id = i.message_id AND m.chat_jid = i.chat_jid
+     WHERE i.chat_jid = ? AND i.turn_id IS NULL AND i.refused = 0 ORDER BY i.seq`,
+  );
+  const assign = db.prepare("UPDATE hermit_inbox SET turn_id = ? WHERE seq = ?");
+  const countAll = db.prepare("SELECT count(*) FROM hermit_inbox WHERE turn_id IS NULL AND refused = 0").pluck();
+  const countOf = db
+    .prepare(
+      "SELECT count(*) FROM hermit_inbox WHERE chat_jid = (SELECT jid FROM registered_groups WHERE folder = ?) AND turn_id IS NULL AND refused = 0",
+    )
+    .pluck();
+
+  return {
+    /** Inside a transaction of the caller. */
+    put(message: InboundMessage, { now, replyVia, register }: Arrival, refused: boolean): "new" | "known" | "ignored" {
+      if (groups.byChat(message.chat) === undefined) {
+        if (register === undefined) return "ignored";
+        groups.register(register, now);
+      }
+      if (known.get(message.chat, message.id) !== undefined) return "known";
+      touchChat.run(message.chat, message.chat, message.timestamp);
+      putMessage.run(
+        message.id,
+        message.chat,
+        message.sender,
+        message.senderName,
+        message.text,
+        message.timestamp,
+        message.isFromMe ? 1 : 0,
+      );
+      putInbox.run(message.chat, message.id, replyVia, now, refused ? 1 : 0);
+      return "new";
+    },
+
+    /**
+     * The batch a turn would take now, or undefined where the trigger rule says no. A batch has one way back for its replies, so
+     * it ends where that changes. Groups that need a trigger are given all that waits: what was said before it is its context.
+     */
+    batch(group: Group, rules: BatchRules): Batch | undefined {
+      const rows = waitingOf.all(group.chat) as WaitingRow[];
+      const first = rows[0];
+      if (first === undefined) return undefined;
+      if (
+        !rules.starts(
+          group,
+          rows.map((row) => row.content),
+        )
+      )
+        return undefined;
+      const bounded = !group.requiresTrigger;
+      const messages: StoredMessage[] = [];
+      let bytes = 0;
+      for (const row of rows) {
+        if (row.reply_via !== first.reply_via) break;
+        bytes += Buffer.byteLength(row.content);
+        if (bounded && messages.length > 0 && (messages.length >= rules.maxMessages || bytes > rules.maxBytes)) break;
+        messages.push({
+          seq: row.seq,
+          id: row.id,
+          chat: group.chat,
+          sender: row.sender,
+          senderName: row.sender_name,
+          text: row.content,
+          timestamp: row.timestamp,
+          isFromMe: row.is_from_me === 1,
+        });
+      }
+      return { messages, replyVia: first.reply_via };
+    },
+
+    assign(turnId: number, messages: readonly StoredMessage[]): void {
+      for (const { seq } of messages) assign.run(turnId, seq);
+    },
+
+    waiting: (folder?: string): number => (folder === undefined ? countAll.get() : countOf.get(folder)) as number,
+  };
+}
+export type InboxTable = ReturnType<typeof inboxTable>;

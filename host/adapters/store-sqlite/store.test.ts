@@ -1,0 +1,317 @@
+import { spawnSync } from "node:child_process";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import Database from "better-sqlite3";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { InboundMessage } from "../../domain/message.ts";
+import { formatMessages } from "../../domain/prompt.ts";
+import { startsTurn } from "../../domain/trigger.ts";
+import type { BatchRules, Store } from "../../ports/store.ts";
+import { openStore } from "./index.ts";
+
+const NOW = Date.UTC(2026, 0, 2, 3, 4, 5);
+const FIGURES = { firstTokenAt: null, steps: 1, toolCalls: 0, inputTokens: 2, outputTokens: 3 };
+const rules = (over: Partial<BatchRules> = {}): BatchRules => ({
+  now: NOW,
+  maxMessages: 16,
+  maxBytes: 1_000_000,
+  starts: (group, texts) => startsTurn(group, texts, "Andy"),
+  format: formatMessages,
+  ...over,
+});
+const group = (folder: string, requiresTrigger = false) => ({
+  chat: `chat:${folder}`,
+  name: folder,
+  folder,
+  trigger: "@Andy",
+  requiresTrigger,
+});
+const message = (folder: string, id: string, text = id): InboundMessage => ({
+  id,
+  chat: `chat:${folder}`,
+  sender: "s",
+  senderName: "Sam",
+  text,
+  timestamp: new Date(NOW).toISOString(),
+  isFromMe: false,
+});
+
+let home: string;
+let store: Store;
+beforeEach(() => {
+  home = mkdtempSync(join(tmpdir(), "hermit-store-"));
+  store = openStore(home);
+});
+afterEach(() => {
+  store.close();
+  rmSync(home, { recursive: true, force: true });
+});
+const reopen = (): void => {
+  store.close();
+  store = openStore(home);
+};
+const accept = (folder: string, id: string, text?: string, replyVia: string | null = null) =>
+  store.accept(message(folder, id, text), { now: NOW, replyVia, register: group(folder) });
+const claim = (folder: string, over?: Partial<BatchRules>) => {
+  const turn = store.claimTurn(folder, rules(over));
+  if (turn === undefined) throw new Error("nothing to claim");
+  return turn;
+};
+
+describe("inbox", () => {
+  test("a message offered twice is stored once and answered once", () => {
+    expect(accept("a", "m1")).toBe("new");
+    expect(accept("a", "m1")).toBe("known");
+    claim("a");
+    expect(accept("a", "m1")).toBe("known");
+    expect(store.waiting()).toBe(0);
+  });
+
+  test("the same id in two chats is two messages", () => {
+    accept("a", "m1");
+    accept("b", "m1");
+    expect(store.waiting()).toBe(2);
+    expect(store.waiting("b")).toBe(1);
+  });
+
+  test("a message of a chat nobody registered is ignored and leaves no row", () => {
+    expect(store.accept(message("a", "m1"), { now: NOW, replyVia: null })).toBe("ignored");
+    expect(store.waiting()).toBe(0);
+    expect(store.groups()).toEqual([]);
+  });
+
+  test("messages of the same second are all taken, in arrival order", () => {
+    for (const id of ["z", "y", "x"]) accept("a", id);
+    expect(claim("a").journal).toEqual([
+      {
+        kind: "input",
+        text: `<messages>\n${["z", "y", "x"].map((id) => `<message sender="Sam" time="2026-01-02T03:04:05.000Z">${id}</message>`).join("\n")}\n</messages>`,
+      },
+    ]);
+  });
+
+  test("a refused message leaves a notice in the outbox once and never starts a turn", () => {
+    const options = { now: NOW, replyVia: null, register: group("a"), notice: "too large" };
+    expect(store.refuse(message("a", "m1"), options)).toBe("refused");
+    expect(store.refuse(message("a", "m1"), options)).toBe("known");
+    expect(store.claimTurn("a", rules())).toBeUndefined();
+    expect(store.outboxHeads().map((row) => row.text)).toEqual(["too large"]);
+  });
+
+  test("a folder another chat holds is refused and the other chat keeps its row", () => {
+    store.registerGroup(group("a"), NOW);
+    expect(() => store.registerGroup({ ...group("a"), chat: "chat:other" }, NOW)).toThrow(/registered as a/);
+    expect(store.groups().map(({ chat }) => chat)).toEqual(["chat:a"]);
+  });
+});
+
+describe("turns", () => {
+  test("a batch is bounded in messages and bytes, and what is left waits for the next turn", () => {
+    for (let i = 0; i < 5; i++) accept("a", `m${i}`, "x".repeat(100));
+    expect(claim("a", { maxMessages: 3 }).journal[0]).toMatchObject({ text: expect.stringContaining("x".repeat(100)) });
+    expect(store.waiting("a")).toBe(2);
+  });
+
+  test("a single message larger than the batch is still taken", () => {
+    accept("a", "big", "x".repeat(5000));
+    expect(claim("a", { maxBytes: 10 }).attempt).toBe(1);
+  });
+
+  test("a group that needs its trigger waits for it and is then given everything said before", () => {
+    store.registerGroup(group("a", true), NOW);
+    for (let i = 0; i < 40; i++) accept("a", `m${i}`, "chatter");
+    expect(store.claimTurn("a", rules())).toBeUndefined();
+    accept("a", "call", "@Andy hello");
+    const input = JSON.stringify(claim("a").journal[0]);
+    expect(input.split("chatter").length - 1).toBe(40);
+    expect(input).toContain("@Andy hello");
+  });
+
+  test("replies that leave another way end the batch", () => {
+    accept("a", "m1", "one", null);
+    accept("a", "m2", "two", "console");
+    expect(claim("a")).toMatchObject({ replyVia: null, journal: [{ text: expect.not.stringContaining("two") }] });
+  });
+
+  test("a turn that was cut off is claimed again with its journal, before any waiting message", () => {
+    accept("a", "m1");
+    const first = claim("a");
+    store.recordStep(first.id, { step: 0, content: [{ type: "tool-call", toolCallId: "c", toolName: "exec", input: {} }] }, NOW);
+    store.recordResult(first.id, { step: 0, toolCallId: "c", toolName: "exec", text: "ok", isError: false }, NOW);
+    accept("a", "m2");
+    reopen();
+    expect(store.foldersWithWork()).toEqual(["a"]);
+    const second = claim("a");
+    expect(second).toMatchObject({ id: first.id, attempt: 2, failures: 0 });
+    expect(second.journal.map(({ kind }) => kind)).toEqual(["input", "step", "result"]);
+    expect(store.runs()).toMatchObject([{ outcome: "interrupted" }, { outcome: null }]);
+  });
+
+  test("a tool result reported twice keeps the first", () => {
+    accept("a", "m1");
+    const { id } = claim("a");
+    const result = { step: 0, toolCallId: "c", toolName: "exec", isError: false };
+    store.recordResult(id, { ...result, text: "first" }, NOW);
+    store.recordResult(id, { ...result, text: "second" }, NOW);
+    expect(store.findResult(id, 0, "c")?.text).toBe("first");
+  });
+
+  test("a host tool repeated after a crash sends one reply", () => {
+    accept("a", "m1");
+    const { id } = claim("a");
+    const result = { step: 0, toolCallId: "c", toolName: "send_message", text: "Sent.", isError: false };
+    store.recordReply(id, result, "hello", NOW);
+    reopen();
+    store.recordReply(id, result, "hello", NOW);
+    expect(store.counts().undelivered).toBe(1);
+  });
+
+  test("finishing with messages that arrived meanwhile stores the reply and goes on; without, it ends the turn", () => {
+    accept("a", "m1");
+    const { id, runId } = claim("a");
+    accept("a", "m2", "late");
+    const step = { step: 0, content: [{ type: "text" as const, text: "one" }] };
+    expect(store.finishTurn(id, { runId, step, reply: "one", figures: FIGURES, now: NOW, rules: rules() })).toContain("late");
+    expect(store.counts().turns.running).toBe(1);
+    expect(store.finishTurn(id, { runId, reply: "two", figures: FIGURES, now: NOW, rules: rules() })).toBeUndefined();
+    expect(store.counts()).toMatchObject({ waiting: 0, undelivered: 2, turns: { running: 0, delivering: 1 } });
+  });
+
+  test("a turn is done when its last reply is delivered, or at once when it says nothing", () => {
+    accept("a", "m1");
+    const first = claim("a");
+    store.finishTurn(first.id, { runId: first.runId, reply: "hi", figures: FIGURES, now: NOW });
+    const [row] = store.outboxHeads();
+    store.markSent(row?.id ?? -1, NOW);
+    accept("a", "m2");
+    const second = claim("a");
+    store.finishTurn(second.id, { runId: second.runId, reply: "", figures: FIGURES, now: NOW });
+    expect(store.counts().turns).toEqual({ running: 0, delivering: 0, done: 2, failed: 0 });
+  });
+
+  test("states only move forward: a turn that is over takes no input, no finish and no failure", () => {
+    accept("a", "m1");
+    const { id, runId } = claim("a");
+    store.finishTurn(id, { runId, reply: "", figures: FIGURES, now: NOW });
+    accept("a", "m2");
+    expect(store.takeInput(id, rules())).toBeUndefined();
+    store.failTurn(id, { runId, outcome: "failed", error: "x", notice: "x", figures: FIGURES, now: NOW });
+    expect(store.counts()).toMatchObject({ waiting: 1, undelivered: 0, turns: { done: 1, failed: 0 } });
+  });
+
+  test("a failed turn tells its chat and lets the next message start a new one", () => {
+    accept("a", "m1");
+    const { id, runId } = claim("a");
+    store.failTurn(id, { runId, outcome: "timeout", error: "too slow", notice: "sorry", figures: FIGURES, now: NOW });
+    expect(store.outboxHeads()).toMatchObject([{ text: "sorry", turnId: id }]);
+    accept("a", "m2");
+    expect(claim("a").id).not.toBe(id);
+  });
+});
+
+describe("outbox", () => {
+  test("each chat shows its oldest undelivered reply only", () => {
+    for (const folder of ["a", "b"]) {
+      accept(folder, "m1");
+      for (const text of ["one", "two"]) store.notify(`chat:${folder}`, text, NOW);
+    }
+    expect(store.outboxHeads().map(({ chat, text }) => `${chat} ${text}`)).toEqual(["chat:a one", "chat:b one"]);
+  });
+
+  test("a reply whose sending was cut off is reported once as doubtful and not offered again", () => {
+    accept("a", "m1");
+    store.notify("chat:a", "hello", NOW);
+    store.markSending(store.outboxHeads()[0]?.id ?? -1);
+    reopen();
+    expect(store.takeDoubtful(NOW).map(({ text }) => text)).toEqual(["hello"]);
+    expect(store.takeDoubtful(NOW)).toEqual([]);
+    expect(store.outboxHeads()).toEqual([]);
+  });
+});
+
+describe("file", () => {
+  test("a second host on the same home is refused, and the refusal goes with the first host's process", () => {
+    expect(() => openStore(home)).toThrow(expect.objectContaining({ code: "HOME_LOCKED" }));
+    reopen();
+  });
+
+  test("the lock of a host that was killed is free at once", () => {
+    store.close();
+    const script = `
+      const { openStore } = await import(${JSON.stringify(join(import.meta.dirname, "index.ts"))});
+      openStore(${JSON.stringify(home)});
+      process.kill(process.pid, "SIGKILL");`;
+    const child = spawnSync(process.execPath, ["--input-type=module", "-e", script], { timeout: 8_000 });
+    expect(child.signal).toBe("SIGKILL");
+    store = openStore(home);
+  });
+
+  test("every commit is durable: WAL with full synchronisation", () => {
+    const db = new Database(join(home, "store", "messages.db"), { readonly: true });
+    expect(db.pragma("journal_mode", { simple: true })).toBe("wal");
+    db.close();
+  });
+
+  test("generations only grow, and the instance stays", () => {
+    const { generation, instance } = store;
+    reopen();
+    expect(store.generation).toBe(generation + 1);
+    expect(store.instance).toBe(instance);
+  });
+
+  test("a database of a newer version is refused and left as it was", () => {
+    store.close();
+    const path = join(home, "store", "messages.db");
+    const db = new Database(path);
+    db.prepare("INSERT INTO hermit_migrations VALUES (999, 'later', '')").run();
+    db.close();
+    expect(() => openStore(home)).toThrow(expect.objectContaining({ code: "STORE_NEWER" }));
+    const again = new Database(path);
+    again.prepare("DELETE FROM hermit_migrations WHERE number = 999").run();
+    again.close();
+    store = openStore(home);
+  });
+
+  test("a file that is not a database is refused by name", () => {
+    store.close();
+    const other = mkdtempSync(join(tmpdir(), "hermit-store-"));
+    mkdirSync(join(other, "store"));
+    writeFileSync(join(other, "store", "messages.db"), "not a database, but long enough to look like a file with a header".repeat(20));
+    expect(() => openStore(other)).toThrow(expect.objectContaining({ code: "STORE_BROKEN" }));
+    rmSync(other, { recursive: true });
+    store = openStore(home);
+  });
+
+  test("an old database is copied before the first migration touches it", () => {
+    store.close();
+    const old = mkdtempSync(join(tmpdir(), "hermit-store-"));
+    mkdirSync(join(old, "store"));
+    const path = join(old, "store", "messages.db");
+    const db = new Database(path);
+    db.exec("CREATE TABLE chats (jid TEXT PRIMARY KEY, name TEXT, last_message_time TEXT); INSERT INTO chats VALUES ('x', 'X', NULL)");
+    db.close();
+    const before = join(old, "copy.db");
+    copyFileSync(path, before);
+    openStore(old).close();
+    expect(existsSync(join(old, "store", "messages.before-2.db"))).toBe(true);
+    const copy = new Database(join(old, "store", "messages.before-2.db"), { readonly: true });
+    expect(copy.prepare("SELECT name FROM chats").pluck().all()).toEqual(["X"]);
+    copy.close();
+    chmodSync(old, 0o700);
+    rmSync(old, { recursive: true });
+    store = openStore(home);
+  });
+
+  test("no table of ours refers to, or is triggered by, one of the baseline's", () => {
+    const db = new Database(join(home, "store", "messages.db"), { readonly: true });
+    const ours = db.prepare("SELECT name, sql FROM sqlite_master WHERE name LIKE 'hermit_%' AND type = 'table'").all() as {
+      name: string;
+      sql: string;
+    }[];
+    expect(ours.length).toBeGreaterThan(4);
+    for (const { sql } of ours) expect(sql).not.toMatch(/REFERENCES (?!hermit_)/);
+    expect(db.prepare("SELECT count(*) FROM sqlite_master WHERE type = 'trigger'").pluck().get()).toBe(0);
+    db.close();
+  });
+});

@@ -1,0 +1,70 @@
+import { join } from "node:path";
+import type { Store } from "../../ports/store.ts";
+import { groupTable } from "./groups.ts";
+import { inboxTable } from "./inbox.ts";
+import { openDatabase, storeFault } from "./open.ts";
+import { outboxTable } from "./outbox.ts";
+import { turnTables } from "./turns.ts";
+
+/** Opens the store of a home folder (absolute path), creating and migrating it as needed. Errors: see openDatabase. */
+export function openStore(home: string): Store {
+  const { db, generation, instance, close } = openDatabase(home);
+  const groups = groupTable(db);
+  const inbox = inboxTable(db, groups);
+  const outbox = outboxTable(db);
+  const turns = turnTables(db, generation, groups, inbox, outbox);
+  const path = join(home, "store", "messages.db");
+
+  const accept = db.transaction((...[message, options]: Parameters<Store["accept"]>) => inbox.put(message, options, false));
+  const refuse = db.transaction((...[message, options]: Parameters<Store["refuse"]>) => {
+    const receipt = inbox.put(message, options, true);
+    if (receipt !== "new") return receipt;
+    outbox.put({ turnId: null, effect: null, chat: message.chat, replyVia: options.replyVia, text: options.notice, now: options.now });
+    return "refused";
+  });
+  const register = db.transaction(groups.register);
+
+  /** A driver's error becomes ours at this edge. */
+  const guarded = <Args extends unknown[], Result>(call: (...args: Args) => Result) => {
+    return (...args: Args): Result => {
+      try {
+        return call(...args);
+      } catch (error) {
+        throw storeFault(error, path);
+      }
+    };
+  };
+
+  return {
+    generation,
+    instance,
+    groups: guarded(groups.list),
+    groupByFolder: guarded(groups.byFolder),
+    groupByChat: guarded(groups.byChat),
+    registerGroup: guarded(register),
+    accept: guarded(accept),
+    refuse: guarded(refuse),
+    waiting: guarded(inbox.waiting),
+    foldersWithWork: guarded(turns.withWork),
+    claimTurn: guarded(turns.claim),
+    takeInput: guarded(turns.takeInput),
+    recordStep: guarded(turns.recordStep),
+    recordResult: guarded(turns.recordResult),
+    findResult: guarded(turns.findResult),
+    recordReply: guarded(turns.recordReply),
+    finishTurn: guarded(turns.finish),
+    failTurn: guarded(turns.fail),
+    endRun: guarded(turns.endRun),
+    runs: guarded(turns.runs),
+    notify: guarded((chat: string, text: string, now: number) =>
+      outbox.put({ turnId: null, effect: null, chat, replyVia: null, text, now }),
+    ),
+    outboxHeads: guarded(outbox.heads),
+    markSending: guarded(outbox.markSending),
+    markSent: guarded(outbox.markSent),
+    markUndelivered: guarded(outbox.markUndelivered),
+    takeDoubtful: guarded(outbox.takeDoubtful),
+    counts: guarded(() => ({ waiting: inbox.waiting(), undelivered: outbox.open(), turns: turns.states() })),
+    close: guarded(close),
+  } satisfies Store;
+}

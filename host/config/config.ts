@@ -1,0 +1,141 @@
+/** The configuration as the host uses it: complete, checked, frozen; durations in milliseconds, sizes in bytes. */
+import { DEFAULTS } from "./defaults.ts";
+import type { Layer, SettingName, SettingValue } from "./schema.ts";
+import type { Secret } from "./secret.ts";
+
+const SECOND_MS = 1000;
+const MIB_BYTES = 1024 * 1024;
+
+export interface Config {
+  /** Absolute. Not created here. */
+  readonly home: string;
+  readonly assistantName: string;
+  /** IANA name, checked. Undefined: the system's, which only whoever needs it looks up. */
+  readonly timeZone: string | undefined;
+  readonly logLevel: SettingValue<"log_level">;
+  readonly model: ModelConfig & ModelTimeouts;
+  readonly queue: {
+    readonly slots: number;
+    readonly maxWaitingMessages: number;
+    readonly maxMessageBytes: number;
+    readonly maxBatchMessages: number;
+    readonly maxBatchBytes: number;
+  };
+  readonly turn: {
+    readonly idleTimeoutMs: number;
+    readonly hardTimeoutMs: number;
+    readonly steps: number;
+    readonly toolCalls: number;
+    readonly toolOutputBytes: number;
+    readonly toolTimeoutMs: number;
+    readonly replyBytes: number;
+  };
+  /** A domain RetryPolicy. */
+  readonly retry: { readonly baseMs: number; readonly maxRetries: number; readonly jitter: number };
+  readonly sandbox: {
+    /** What the search for an engine looks at. HERMIT_ENGINE, from whichever layer, is an absolute path and rules out all others. */
+    readonly engineEnvironment: EngineEnvironment;
+    /** Undefined: the one the image build recorded. */
+    readonly image: string | undefined;
+    readonly link: SettingValue<"sandbox.link">;
+    /** Ports' SandboxLimits. */
+    readonly limits: { readonly memoryBytes: number; readonly pids: number; readonly cpus: number; readonly tmpBytes: number };
+    readonly startTimeoutMs: number;
+    readonly stopGraceMs: number;
+  };
+  readonly shutdown: { readonly graceMs: number };
+}
+
+export type ModelConfig =
+  | { readonly kind: "offline" }
+  /** `script`: absolute path. */
+  | { readonly kind: "scripted"; readonly script: string }
+  /** `key` undefined: the service asks for none. */
+  | { readonly kind: "openai-compatible"; readonly baseUrl: string; readonly id: string; readonly key: Secret | undefined };
+
+interface ModelTimeouts {
+  readonly firstTokenTimeoutMs: number;
+  readonly timeoutMs: number;
+}
+
+interface EngineEnvironment {
+  readonly HERMIT_ENGINE: string | undefined;
+  readonly DOCKER_HOST: string | undefined;
+  readonly XDG_RUNTIME_DIR: string | undefined;
+}
+
+/** Every setting with the value that won, in the file's units. */
+export type Values = Readonly<{ [K in SettingName]: SettingValue<K> | (undefined extends (typeof DEFAULTS)[K] ? undefined : never) }>;
+
+/** Later layers win. */
+export function mergeLayers(layers: readonly Layer[]): Values {
+  return Object.assign({}, DEFAULTS, ...layers);
+}
+
+export interface Surroundings {
+  readonly home: string;
+  readonly model: ModelConfig;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+export function assembleConfig(values: Values, { home, model, env }: Surroundings): Config {
+  return deepFreeze({
+    home,
+    assistantName: values.assistant_name,
+    timeZone: values.time_zone,
+    logLevel: values.log_level,
+    model: {
+      ...model,
+      firstTokenTimeoutMs: milliseconds(values["model.first_token_timeout_s"]),
+      timeoutMs: milliseconds(values["model.timeout_s"]),
+    },
+    queue: {
+      slots: values["queue.slots"],
+      maxWaitingMessages: values["queue.max_waiting_messages"],
+      maxMessageBytes: values["queue.max_message_bytes"],
+      maxBatchMessages: values["queue.max_batch_messages"],
+      maxBatchBytes: values["queue.max_batch_bytes"],
+    },
+    turn: {
+      idleTimeoutMs: milliseconds(values["turn.idle_timeout_s"]),
+      hardTimeoutMs: milliseconds(values["turn.hard_timeout_s"]),
+      steps: values["turn.steps"],
+      toolCalls: values["turn.tool_calls"],
+      toolOutputBytes: values["turn.tool_output_bytes"],
+      toolTimeoutMs: milliseconds(values["turn.tool_timeout_s"]),
+      replyBytes: values["turn.reply_bytes"],
+    },
+    retry: {
+      baseMs: milliseconds(values["retry.base_s"]),
+      maxRetries: values["retry.max"],
+      jitter: values["retry.jitter"],
+    },
+    sandbox: {
+      engineEnvironment: {
+        HERMIT_ENGINE: values["sandbox.engine"]?.replace(/^unix:\/\//, ""),
+        DOCKER_HOST: env["DOCKER_HOST"],
+        XDG_RUNTIME_DIR: env["XDG_RUNTIME_DIR"],
+      },
+      image: values["sandbox.image"],
+      link: values["sandbox.link"],
+      limits: {
+        memoryBytes: values["sandbox.memory_mb"] * MIB_BYTES,
+        pids: values["sandbox.pids"],
+        cpus: values["sandbox.cpus"],
+        tmpBytes: values["sandbox.tmp_mb"] * MIB_BYTES,
+      },
+      startTimeoutMs: milliseconds(values["sandbox.start_timeout_s"]),
+      stopGraceMs: milliseconds(values["sandbox.stop_grace_s"]),
+    },
+    shutdown: { graceMs: milliseconds(values["shutdown.grace_s"]) },
+  });
+}
+
+function milliseconds(seconds: number): number {
+  return Math.round(seconds * SECOND_MS);
+}
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const part of Object.values(value)) if (typeof part === "object" && part !== null) deepFreeze(part);
+  return Object.freeze(value);
+}

@@ -1,0 +1,99 @@
+/**
+ * Every error the host raises on purpose.
+ *
+ * Split by who said no: us (refusals, limits), the store, the engine, the sandbox, the model's provider. The codes live in
+ * `ERROR_CODES` alone; docs/error-codes.md is made from it and a test counts them.
+ * `retryable`: a new run of the same turn may succeed without anybody changing anything.
+ */
+export const ERROR_CODES = {
+  CONFIG_INVALID: "The configuration file, an environment variable or a flag is wrong.",
+  HOME_LOCKED: "Another host already runs on this home folder.",
+  HOME_UNUSABLE: "The home folder cannot be created, read or written.",
+  STORE_FULL: "The disk that holds the home folder is full.",
+  STORE_BROKEN: "The database cannot be opened or written.",
+  STORE_NEWER: "The database was written by a newer version.",
+  INBOX_FULL: "Too many messages wait for their turn.",
+  MESSAGE_TOO_LARGE: "A message is larger than the configured limit.",
+  INPUT_MALFORMED: "A line of input is not what the channel expects.",
+  GROUP_UNKNOWN: "No such group is registered.",
+  GROUP_TAKEN: "The chat or the folder is registered already.",
+  MAIN_TAKEN: "Another chat is registered as the main group.",
+  ENGINE_UNREACHABLE: "No container engine answers.",
+  IMAGE_MISSING: "The runner image has not been built.",
+  LIMIT_NOT_ENFORCED: "The engine does not enforce a limit every sandbox must have.",
+  SANDBOX_START_FAILED: "The engine could not start the sandbox.",
+  SANDBOX_LINK_FAILED: "The runner inside the sandbox did not connect, or the connection broke.",
+  SANDBOX_DIED: "The sandbox ended before its turn did.",
+  TURN_TIMEOUT: "The turn took longer than allowed.",
+  TURN_STOPPED: "The owner stopped the turn.",
+  TURN_LIMIT: "The turn used up its model steps or tool calls.",
+  RUNNER_FAILED: "The runner inside the sandbox gave up.",
+  HOST_STOPPING: "The host is shutting down.",
+  MODEL_UNKNOWN: "No such model is configured.",
+  MODEL_REFUSED: "The model's provider refused the call.",
+  MODEL_UNREACHABLE: "The model's provider could not be reached, or broke off.",
+  SCRIPT_EXHAUSTED: "The scripted model has no step left for this call.",
+  DELIVERY_FAILED: "A channel could not deliver a reply.",
+  CONTROL_UNREACHABLE: "No host is running on this home folder.",
+  LINK_PROTOCOL: "The other end of the link broke its protocol.",
+} as const;
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+export interface ErrorDetail {
+  /** What the reader can do about it, in one sentence. */
+  readonly hint?: string;
+  readonly retryable?: boolean;
+  readonly cause?: unknown;
+}
+
+/** Base of all: `message` says what failed and on what, `hint` what to do. */
+export class HostError extends Error {
+  override readonly name: string = "HostError";
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+  readonly retryable: boolean;
+  constructor(code: ErrorCode, message: string, detail: ErrorDetail = {}) {
+    super(message, detail.cause === undefined ? undefined : { cause: detail.cause });
+    this.code = code;
+    this.hint = detail.hint;
+    this.retryable = detail.retryable ?? false;
+  }
+}
+
+/** We refused: policy, limits, bad input. Nothing was changed. */
+export class RefusedError extends HostError {
+  override readonly name = "RefusedError";
+}
+
+/** The store could not keep its word. The host must stop: nothing may be acted on that is not on disk. */
+export class StoreError extends HostError {
+  override readonly name = "StoreError";
+}
+
+/** The container engine, or a sandbox it runs. Nothing the sandbox produced after this may be delivered. */
+export class SandboxError extends HostError {
+  override readonly name = "SandboxError";
+}
+
+/** A model provider said no or was never reached. */
+export class ModelCallError extends HostError {
+  override readonly name = "ModelCallError";
+}
+
+/**
+ * Told by shape, not by class: an adapter loaded from a bundle of its own brings a copy of these classes, and its errors are ours
+ * all the same.
+ */
+export function isHostError(error: unknown): error is HostError {
+  return error instanceof Error && "code" in error && typeof error.code === "string" && error.code in ERROR_CODES && "retryable" in error;
+}
+
+/** One line for a person: message, then hint. */
+export function describeError(error: unknown): string {
+  if (isHostError(error)) return error.hint === undefined ? error.message : `${error.message} ${error.hint}`;
+  return error instanceof Error ? error.message : String(error);
+}
+
+export function isRetryable(error: unknown): boolean {
+  return isHostError(error) && error.retryable;
+}

@@ -1,0 +1,253 @@
+/**
+ * createHost: wires the rooms from ports. It names no adapter; presets.ts does.
+ *
+ * Order of start: the store is already open (it holds the lock), leftovers of earlier hosts are reaped, channels connect, and only
+ * then does anything run. Order of stop: channels stop receiving, turns end or are cut off, deliveries finish, the store closes.
+ */
+import { isAbsolute } from "node:path";
+import type { GroupStatus, Status, StopRequest, StopResult } from "../contracts/wire/control.ts";
+import { GroupQueue } from "./dispatch/group-queue.ts";
+import { HostError, RefusedError, StoreError } from "./domain/errors.ts";
+import { maybeSentNotice } from "./domain/notice.ts";
+import { formatMessages } from "./domain/prompt.ts";
+import { startsTurn } from "./domain/trigger.ts";
+import type { Channel } from "./ports/channel.ts";
+import type { Clock } from "./ports/clock.ts";
+import type { LinkServer } from "./ports/link.ts";
+import type { Log } from "./ports/log.ts";
+import type { Model } from "./ports/model.ts";
+import type { RuntimeReport, SandboxLimits, SandboxRuntime } from "./ports/sandbox-runtime.ts";
+import type { BatchRules, ClaimedTurn, Store } from "./ports/store.ts";
+import type { Workspaces } from "./ports/workspace.ts";
+import { Delivery } from "./runs/delivery.ts";
+import { MessageIntake } from "./runs/intake.ts";
+import { hostStopping, stoppedByOwner, TurnRunner, type TurnSettings } from "./runs/run-turn.ts";
+import { LeaseKeeper } from "./sandboxes/lease-keeper.ts";
+import { reapLeftovers } from "./sandboxes/reaper.ts";
+
+export interface HostParts {
+  readonly store: Store;
+  readonly runtime: SandboxRuntime;
+  readonly workspaces: Workspaces;
+  readonly links: LinkServer;
+  readonly model: Model;
+  readonly channels: readonly Channel[];
+  readonly clock: Clock;
+  readonly log: Log;
+  /** In [0, 1), for jitter. */
+  readonly random: () => number;
+}
+
+export interface HostSettings {
+  readonly home: string;
+  readonly version: string;
+  readonly turn: TurnSettings;
+  readonly slots: number;
+  readonly maxWaitingMessages: number;
+  readonly maxMessageBytes: number;
+  readonly maxBatchMessages: number;
+  readonly maxBatchBytes: number;
+  readonly sandboxLimits: SandboxLimits;
+  readonly sandboxStartTimeoutMs: number;
+  readonly shutdownGraceMs: number;
+}
+
+export interface Host {
+  /** Rejects with HostError when the engine or a channel cannot be used; then nothing was started. */
+  start(): Promise<RuntimeReport>;
+  /** Resolves when nothing waits, runs, backs off or is being delivered. */
+  settled(): Promise<void>;
+  /** Rejects with the StoreError that makes it impossible to go on; never resolves. */
+  readonly broken: Promise<never>;
+  /** Turns that failed and replies that were lost since the start. */
+  failures(): number;
+  status(): Status;
+  stopTurns(request: StopRequest): Promise<StopResult>;
+  /** Graceful; idempotent. */
+  close(): Promise<void>;
+}
+
+export function createHost(parts: HostParts, settings: HostSettings): Host {
+  if (!isAbsolute(settings.home)) throw new HostError("HOME_UNUSABLE", `The home folder must be an absolute path: ${settings.home}.`);
+  const { runtime, channels, clock, log } = parts;
+  const startedAt = clock.now();
+  let engine = "";
+  let failures = 0;
+  let closing: Promise<void> | undefined;
+
+  const broken = Promise.withResolvers<never>();
+  broken.promise.catch(() => {});
+  const store = reportingFaults(parts.store, broken.reject);
+
+  const batchRules = (): BatchRules => ({
+    now: clock.now(),
+    maxMessages: settings.maxBatchMessages,
+    maxBytes: settings.maxBatchBytes,
+    starts: (group, texts) => startsTurn(group, texts, settings.turn.assistantName),
+    format: formatMessages,
+  });
+
+  const delivery = new Delivery({
+    store,
+    channels,
+    clock,
+    log,
+    retry: settings.turn.retry,
+    random: parts.random,
+    onFailed: () => failures++,
+  });
+  const wakeDelivery = (): void => {
+    // A store that fails here is reported through `broken`.
+    try {
+      delivery.wake();
+    } catch {}
+  };
+  const channelOf = ({ replyVia, group }: ClaimedTurn): Channel | undefined =>
+    channels.find((channel) => (replyVia === null ? channel.owns(group.chat) : channel.id === replyVia));
+
+  const leases = new LeaseKeeper({
+    runtime,
+    workspaces: parts.workspaces,
+    instance: store.instance,
+    generation: store.generation,
+    limits: settings.sandboxLimits,
+    startTimeoutMs: settings.sandboxStartTimeoutMs,
+  });
+  const turns = new TurnRunner({
+    store,
+    leases,
+    links: parts.links,
+    model: parts.model,
+    clock,
+    log,
+    random: parts.random,
+    settings: settings.turn,
+    batchRules,
+    onReply: wakeDelivery,
+    onTyping: (claim, on) => channelOf(claim)?.typing?.(claim.group.chat, on),
+    onText: (claim, delta) => channelOf(claim)?.progress?.(claim.group.chat, delta),
+    onTurnEnd: (_claim, outcome) => {
+      if (outcome !== "done") failures++;
+    },
+  });
+  const queue = new GroupQueue({ slots: settings.slots, clock, run: (folder, signal) => turns.run(folder, signal) });
+  const intake = new MessageIntake({
+    store,
+    clock,
+    log,
+    assistantName: settings.turn.assistantName,
+    maxWaitingMessages: settings.maxWaitingMessages,
+    maxMessageBytes: settings.maxMessageBytes,
+    onAccepted: (folder) => queue.wake(folder),
+    onNotice: wakeDelivery,
+  });
+
+  const groupStatus = (folder: string, chat: string): GroupStatus => {
+    const current = turns.current(folder);
+    return {
+      folder,
+      chat,
+      state: queue.state(folder),
+      queued: store.waiting(folder),
+      turn: current?.turnId ?? null,
+      sandbox: leases.sandboxOf(folder) ?? null,
+      runningMs: current === undefined ? null : clock.now() - current.startedAt,
+    };
+  };
+
+  const stopOne = async (folder: string): Promise<StopResult["stopped"]> => {
+    const current = turns.current(folder);
+    const from = clock.now();
+    const wasRunning = await queue.stop(folder, stoppedByOwner());
+    return wasRunning && current !== undefined ? [{ folder, turn: current.turnId, ms: clock.now() - from }] : [];
+  };
+
+  return {
+    broken: broken.promise,
+    failures: () => failures,
+
+    async start() {
+      const report = await runtime.check();
+      engine = report.engine;
+      await reapLeftovers(runtime, store.instance, store.generation, log);
+      for (const row of store.takeDoubtful(clock.now())) {
+        log.warn({ chat: row.chat, reply: row.id }, "a reply was being sent when the host ended; it is not sent again");
+        const main = store.groups().find((group) => group.folder === "main");
+        if (main !== undefined) store.notify(main.chat, maybeSentNotice(row.text), clock.now());
+      }
+      for (const channel of channels) {
+        await channel.connect({ accept: (message, options) => intake.accept(message, channel.id, options) });
+      }
+      for (const folder of store.foldersWithWork()) queue.wake(folder);
+      delivery.wake();
+      return report;
+    },
+
+    async settled() {
+      // Each may wake the other; both promises are renewed by new work, so this ends only when both are quiet at once.
+      for (let quiet = false; !quiet; ) {
+        const [queueQuiet, deliveryQuiet] = [queue.quiet(), delivery.quiet()];
+        await Promise.all([queueQuiet, deliveryQuiet]);
+        quiet = queue.quiet() === queueQuiet && delivery.quiet() === deliveryQuiet;
+      }
+    },
+
+    status() {
+      const counts = store.counts();
+      return {
+        v: 1,
+        version: settings.version,
+        pid: process.pid,
+        home: settings.home,
+        upSeconds: Math.round((clock.now() - startedAt) / 100) / 10,
+        model: parts.model.id,
+        engine,
+        slots: { limit: settings.slots, used: queue.running },
+        inbox: counts.waiting,
+        outbox: counts.undelivered,
+        turns: { done: counts.turns.done, failed: counts.turns.failed },
+        groups: store.groups().map((group) => groupStatus(group.folder, group.chat)),
+      };
+    },
+
+    async stopTurns(request) {
+      if ("group" in request) {
+        if (store.groupByFolder(request.group) === undefined) {
+          throw new RefusedError("GROUP_UNKNOWN", `No group ${request.group} is registered.`, { hint: "`hermit status` lists them." });
+        }
+        return { stopped: await stopOne(request.group) };
+      }
+      const stopped = await Promise.all(store.groups().map((group) => stopOne(group.folder)));
+      return { stopped: stopped.flat() };
+    },
+
+    close() {
+      closing ??= (async () => {
+        await queue.close(settings.shutdownGraceMs, hostStopping());
+        await delivery.close();
+        await Promise.all(channels.map((channel) => channel.close()));
+        await runtime.close();
+        store.close();
+      })();
+      return closing;
+    },
+  };
+}
+
+/** A store that fails once may not be trusted with the next write: the first StoreError, wherever it surfaces, stops the host. */
+function reportingFaults(store: Store, report: (error: StoreError) => void): Store {
+  return new Proxy(store, {
+    get(target, property) {
+      const value: unknown = Reflect.get(target, property);
+      if (typeof value !== "function") return value;
+      return (...args: unknown[]): unknown => {
+        try {
+          return Reflect.apply(value, target, args) as unknown;
+        } catch (error) {
+          if (error instanceof StoreError) report(error);
+          throw error;
+        }
+      };
+    },
+  });
+}

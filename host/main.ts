@@ -1,0 +1,76 @@
+/** The `hermit` program: arguments in, exit code out. 0 done, 1 something failed, 2 wrong usage or configuration. */
+import { Command, CommanderError } from "commander";
+import { isHostError } from "./domain/errors.ts";
+import { EXIT_FAILED, EXIT_USAGE } from "./cli/exit-codes.ts";
+import { VERSION } from "./version.ts";
+
+function program(): Command {
+  const hermit = new Command("hermit")
+    .description("A host for a personal assistant that lives in group chats. Each turn runs in a container with no network and no secrets.")
+    .version(VERSION)
+    .option("--home <folder>", "home folder (default: $HERMIT_HOME, else ~/.hermit)")
+    .option("--config <file>", "configuration file (default: hermit.toml in the home folder)")
+    .exitOverride()
+    .showHelpAfterError("(hermit --help says more)");
+
+  hermit
+    .command("run", { isDefault: true })
+    .description("start the host with the console as a channel; lines of standard input are messages of the main group")
+    .option("--jsonl", 'read {"id","chat","sender","text","ts"?} lines from standard input, write {"id","chat","text"} lines')
+    .option("--group <folder>", "speak as this registered group; its replies come here")
+    .action(async (options: { jsonl?: boolean; group?: string }) => {
+      const { run } = await import("./cli/run.ts");
+      process.exitCode = await run({ ...hermit.opts(), ...options });
+    });
+  hermit
+    .command("status")
+    .description("what the running host is doing")
+    .option("--json", "as JSON")
+    .action(async (options: { json?: boolean }) => {
+      const { status } = await import("./cli/status.ts");
+      await status({ ...hermit.opts(), ...options });
+    });
+  hermit
+    .command("stop")
+    .argument("[group]", "folder of the group whose running turn is stopped")
+    .description("stop a running turn: its sandbox is killed, the chat is told")
+    .option("--all", "stop the turns of all groups")
+    .option("--json", "as JSON")
+    .action(async (group: string | undefined, options: { all?: boolean; json?: boolean }) => {
+      const { stop } = await import("./cli/stop.ts");
+      process.exitCode = await stop({ ...hermit.opts(), ...options, ...(group === undefined ? {} : { group }) });
+    });
+  const config = hermit.command("config").description("the configuration");
+  config
+    .command("check")
+    .description("check the configuration without starting anything")
+    .option("--json", "as JSON")
+    .action(async (options: { json?: boolean }) => {
+      const { configCheck } = await import("./cli/config-check.ts");
+      process.exitCode = await configCheck({ ...hermit.opts(), ...options });
+    });
+  hermit
+    .command("engine")
+    .description("which container engine is used")
+    .option("--socket", "print the path of its socket only")
+    .option("--json", "as JSON")
+    .action(async (options: { socket?: boolean; json?: boolean }) => {
+      const { engine } = await import("./cli/engine.ts");
+      process.exitCode = await engine({ ...hermit.opts(), ...options });
+    });
+  return hermit;
+}
+
+async function main(): Promise<void> {
+  try {
+    await program().parseAsync();
+  } catch (error) {
+    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
+    else if (isHostError(error)) {
+      process.stderr.write(`hermit: ${error.message}${error.hint === undefined ? "" : `\n  ${error.hint}`}\n`);
+      process.exitCode = error.code === "CONFIG_INVALID" ? EXIT_USAGE : EXIT_FAILED;
+    } else throw error;
+  }
+}
+
+void main();

@@ -1,0 +1,36 @@
+/**
+ * Link: serves the host's doors on one sandbox's private stream.
+ *
+ * The whole sandbox is the adversary: every handler below is called with parsed input and may be called in any order, any
+ * number of times, concurrently.
+ */
+import type { Duplex } from "node:stream";
+import type { HostToolCall, HostToolOutcome } from "../../contracts/wire/tools.ts";
+import type { Boundary, Finish, Finished, ToolResult, TurnEvent, TurnFeed } from "../../contracts/wire/turn.ts";
+import type { ModelCallOptions, ModelStreamPart } from "./model.ts";
+
+/** What a sandbox may ask for during its turn. A handler that throws HostError refuses: the sandbox reads code and message. */
+export interface TurnDoors {
+  event(event: TurnEvent): void;
+  result(result: ToolResult): void;
+  boundary(): Boundary;
+  finish(finish: Finish): Finished;
+  tool(name: string, call: HostToolCall): Promise<HostToolOutcome>;
+  /** One model step. `modelId` is what the runner asked for; the door decides. */
+  model(modelId: string, options: ModelCallOptions, signal: AbortSignal): Promise<ReadableStream<ModelStreamPart>>;
+}
+
+export interface LinkSession {
+  /** Resolves when the runner has opened its feed; rejects with SandboxError when the link ends before. */
+  readonly ready: Promise<void>;
+  /** Resolves when the link is gone, with the protocol fault if there was one; never rejects. */
+  readonly closed: Promise<Error | undefined>;
+  /** To the runner; dropped when the link is gone. */
+  feed(frame: TurnFeed): void;
+  /** Idempotent. Ends the stream, which ends the sandbox. */
+  close(): void;
+}
+
+export interface LinkServer {
+  serve(stream: Duplex, doors: TurnDoors): LinkSession;
+}

@@ -1,0 +1,141 @@
+/**
+ * Store: everything the host knows, on disk.
+ *
+ * Contract. Every method is one transaction and is on disk when it returns (a power cut after it loses nothing); all are
+ * synchronous. Each throws StoreError when the disk or the file fails, and then nothing of that call was written.
+ * There is one writer: opening a home that another host holds throws HOME_LOCKED.
+ */
+import type { AssistantPart, JournalEntry, ToolResult } from "../../contracts/wire/turn.ts";
+import type { Group } from "../domain/group.ts";
+import type { InboundMessage, StoredMessage } from "../domain/message.ts";
+import type { RunFigures, RunOutcome, TurnState } from "../domain/turn.ts";
+
+/** Channel id that replies leave through; null: the channel that owns the chat. */
+export type ReplyVia = string | null;
+
+export interface BatchRules {
+  readonly now: number;
+  readonly maxMessages: number;
+  /** UTF-8 bytes of the messages' texts; a single larger message is still taken. */
+  readonly maxBytes: number;
+  /** The trigger rule over everything that waits. */
+  readonly starts: (group: Group, texts: readonly string[]) => boolean;
+  /** The turn's input as the agent reads it. */
+  readonly format: (messages: readonly StoredMessage[]) => string;
+}
+
+export interface ClaimedTurn {
+  readonly id: number;
+  readonly group: Group;
+  readonly replyVia: ReplyVia;
+  readonly runId: number;
+  /** 1 for the first run of the turn. */
+  readonly attempt: number;
+  /** Earlier runs of this turn that failed by themselves; cut off by a stopping host does not count. */
+  readonly failures: number;
+  readonly journal: readonly JournalEntry[];
+}
+
+export interface StepRecord {
+  readonly step: number;
+  readonly content: readonly AssistantPart[];
+}
+
+export interface OutboxRow {
+  readonly id: number;
+  readonly turnId: number | null;
+  readonly chat: string;
+  readonly replyVia: ReplyVia;
+  readonly text: string;
+  readonly attempts: number;
+}
+
+export interface RunRow {
+  readonly id: number;
+  readonly turnId: number;
+  readonly folder: string;
+  readonly attempt: number;
+  readonly startedAt: number;
+  readonly firstTokenAt: number | null;
+  readonly endedAt: number | null;
+  readonly outcome: RunOutcome | null;
+  readonly error: string | null;
+  readonly steps: number;
+  readonly toolCalls: number;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+}
+
+export interface Counts {
+  readonly waiting: number;
+  readonly undelivered: number;
+  readonly turns: Readonly<Record<TurnState, number>>;
+}
+
+export interface Store {
+  /** Fencing number of this host process; higher than that of every earlier one on this home. */
+  readonly generation: number;
+  /** Stable name of this home, written on sandboxes. */
+  readonly instance: string;
+
+  groups(): readonly Group[];
+  groupByFolder(folder: string): Group | undefined;
+  groupByChat(chat: string): Group | undefined;
+  /** Throws RefusedError where chat or folder is registered already; nothing is replaced. */
+  registerGroup(group: Group, now: number): void;
+
+  /** `register`: the group to register with the message if its chat is not. `known`: the id was accepted before, nothing changed. */
+  accept(message: InboundMessage, options: { now: number; replyVia: ReplyVia; register?: Group }): "new" | "known" | "ignored";
+  /** Remembers the message as refused and puts the notice in the outbox. */
+  refuse(
+    message: InboundMessage,
+    options: { now: number; replyVia: ReplyVia; register?: Group; notice: string },
+  ): "refused" | "known" | "ignored";
+  /** Messages that wait for a turn, host-wide or of one group. */
+  waiting(folder?: string): number;
+  /** Groups with an unfinished turn or waiting messages, oldest first. */
+  foldersWithWork(): readonly string[];
+
+  /** The group's unfinished turn, or a new one from the waiting batch; undefined: nothing to do. Starts a run of it. */
+  claimTurn(folder: string, rules: BatchRules): ClaimedTurn | undefined;
+  /** Waiting messages join the turn as one more input; undefined: none. */
+  takeInput(turnId: number, rules: BatchRules): string | undefined;
+  /** A model step that asks for tools: stored before any of them may start. */
+  recordStep(turnId: number, step: StepRecord, now: number): void;
+  /** First writer wins; a repeated (step, toolCallId) changes nothing. */
+  recordResult(turnId: number, result: ToolResult, now: number): void;
+  findResult(turnId: number, step: number, toolCallId: string): ToolResult | undefined;
+  /** A host tool's outcome together with the reply it sends; idempotent as recordResult. */
+  recordReply(turnId: number, result: ToolResult, text: string, now: number): void;
+  /**
+   * The answer to all inputs so far: its step, its reply (none when empty), and either one more input or the end of turn and run.
+   * Returns the input, or undefined when the turn is over.
+   */
+  finishTurn(
+    turnId: number,
+    finish: { runId: number; step?: StepRecord; reply: string; figures: RunFigures; now: number; rules?: BatchRules },
+  ): string | undefined;
+  /** The turn is lost: stored with its reason, and the chat is told with `notice`. */
+  failTurn(
+    turnId: number,
+    failure: { runId: number; outcome: RunOutcome; error: string; notice: string; figures: RunFigures; now: number },
+  ): void;
+  /** The run ended, the turn goes on with another. */
+  endRun(runId: number, end: { outcome: RunOutcome; error: string; figures: RunFigures; now: number }): void;
+  runs(): readonly RunRow[];
+
+  /** A notice of the host's own for a chat, outside any turn. */
+  notify(chat: string, text: string, now: number): void;
+  /** Oldest undelivered reply of each chat. */
+  outboxHeads(): readonly OutboxRow[];
+  /** Before a channel that cannot repeat is asked: after a crash this row is in doubt, not sent again. */
+  markSending(outboxId: number): void;
+  markSent(outboxId: number, now: number): void;
+  /** One more failed attempt; `final`: it will not be tried again. */
+  markUndelivered(outboxId: number, failure: { error: string; final: boolean; now: number }): void;
+  /** Replies whose sending was cut off by a crash: returned once, marked "maybe sent". */
+  takeDoubtful(now: number): readonly OutboxRow[];
+
+  counts(): Counts;
+  close(): void;
+}

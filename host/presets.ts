@@ -1,0 +1,157 @@
+/** Which adapters a host is made of. The only file that names them; each that not every host needs is loaded when it is chosen. */
+import { readFileSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+import { systemClock } from "./adapters/clock-system/index.ts";
+import { createLinkServer } from "./adapters/link-http2/index.ts";
+import { createLog } from "./adapters/log-pino/index.ts";
+import { engineCandidates, findEngine } from "./adapters/sandbox-docker/find-engine.ts";
+import { createDockerRuntime, sweepRuntimeDir } from "./adapters/sandbox-docker/index.ts";
+import { openStore } from "./adapters/store-sqlite/index.ts";
+import { createWorkspaces } from "./adapters/workspace-fs/index.ts";
+import type { Config } from "./config/index.ts";
+import { HostError, SandboxError } from "./domain/errors.ts";
+import { createHost, type Host, type HostSettings } from "./host.ts";
+import type { Channel } from "./ports/channel.ts";
+import type { Model } from "./ports/model.ts";
+import type { Store } from "./ports/store.ts";
+import { VERSION } from "./version.ts";
+
+/** Where the build leaves its results; the same place seen from the source tree and from the bundle. */
+const DIST = join(import.meta.dirname, "..", "dist");
+
+const SYSTEM_PROMPT = `You are a personal assistant in a group chat. Messages come as <message sender="…" time="…"> elements; times are UTC.
+You work in a sandbox without network: /workspace/group is this group's folder and your working directory. Use the tools to do things rather than to describe them.
+Answer in plain text, short enough for a phone. What you put in <internal>…</internal> is not shown.`;
+
+export interface StandardHost {
+  readonly host: Host;
+  readonly store: Store;
+}
+
+/**
+ * The host of `hermit run`: SQLite in the home folder, a Docker-compatible engine, the configured model.
+ * `channels` get the opened store, because some need to know what is registered. Rejects with HostError; then nothing is left open.
+ */
+export async function createStandardHost(config: Config, channels: (store: Store) => readonly Channel[]): Promise<StandardHost> {
+  const log = createLog(config.logLevel);
+  const engine = await findEngine(engineCandidates(config.sandbox.engineEnvironment));
+  if (engine === undefined) {
+    throw new SandboxError(
+      "ENGINE_UNREACHABLE",
+      `No container engine answers (tried ${engineCandidates(config.sandbox.engineEnvironment).join(", ")}).`,
+      {
+        hint: "Run `make engine`, or point HERMIT_ENGINE at the socket of Docker or Podman.",
+      },
+    );
+  }
+  const image = config.sandbox.image ?? builtImage();
+  const model = await createModel(config);
+  const store = openStore(config.home);
+  try {
+    const runtimeDir = join(config.home, "run");
+    sweepRuntimeDir(runtimeDir);
+    const runtime = createDockerRuntime({
+      socketPath: engine.socketPath,
+      image,
+      runtimeDir,
+      link: config.sandbox.link,
+      clock: systemClock,
+      log,
+    });
+    const host = createHost(
+      {
+        store,
+        runtime,
+        workspaces: createWorkspaces(config.home, process.getuid?.() ?? 0, process.getgid?.() ?? 0),
+        links: createLinkServer(),
+        model,
+        channels: channels(store),
+        clock: systemClock,
+        log,
+        random: Math.random,
+      },
+      hostSettings(config),
+    );
+    return { host, store };
+  } catch (error) {
+    store.close();
+    throw error;
+  }
+}
+
+function hostSettings(config: Config): HostSettings {
+  const { turn, queue, sandbox } = config;
+  return {
+    home: config.home,
+    version: VERSION,
+    turn: {
+      assistantName: config.assistantName,
+      timeZone: config.timeZone ?? systemZone(),
+      system: SYSTEM_PROMPT,
+      limits: {
+        steps: turn.steps,
+        toolCalls: turn.toolCalls,
+        toolOutputBytes: turn.toolOutputBytes,
+        toolTimeoutMs: turn.toolTimeoutMs,
+      },
+      replyBytes: turn.replyBytes,
+      idleTimeoutMs: turn.idleTimeoutMs,
+      hardTimeoutMs: turn.hardTimeoutMs,
+      stopGraceMs: sandbox.stopGraceMs,
+      retry: config.retry,
+    },
+    slots: queue.slots,
+    maxWaitingMessages: queue.maxWaitingMessages,
+    maxMessageBytes: queue.maxMessageBytes,
+    maxBatchMessages: queue.maxBatchMessages,
+    maxBatchBytes: queue.maxBatchBytes,
+    sandboxLimits: sandbox.limits,
+    sandboxStartTimeoutMs: sandbox.startTimeoutMs,
+    shutdownGraceMs: config.shutdown.graceMs,
+  };
+}
+
+/** The system's zone by its own link: asking Intl for it would cost 8 MB for good. */
+function systemZone(): string {
+  try {
+    return readlinkSync("/etc/localtime").split("zoneinfo/")[1] ?? "UTC";
+  } catch {
+    return "UTC";
+  }
+}
+
+/** The image the last `make image` made. */
+function builtImage(): string {
+  try {
+    const { image } = JSON.parse(readFileSync(join(DIST, "image.json"), "utf8")) as { image?: unknown };
+    if (typeof image === "string") return image;
+  } catch {}
+  throw new SandboxError("IMAGE_MISSING", "The runner image has not been built.", { hint: "Run `make image`." });
+}
+
+async function createModel(config: Config): Promise<Model> {
+  const { model } = config;
+  switch (model.kind) {
+    case "offline": {
+      const { createOfflineModel } = await import("./adapters/model-offline/index.ts");
+      return createOfflineModel();
+    }
+    case "scripted": {
+      const { createScriptedModel } = await import("./adapters/model-scripted/index.ts");
+      return createScriptedModel({ path: model.script, clock: systemClock });
+    }
+    case "openai-compatible": {
+      const { createOpenAICompatibleModel } = await import("./adapters/model-openai-compatible/index.ts");
+      return createOpenAICompatibleModel({
+        baseURL: model.baseUrl,
+        modelId: model.id,
+        clock: systemClock,
+        ...(model.key === undefined ? {} : { apiKey: model.key.reveal() }),
+        firstTokenTimeoutMs: model.firstTokenTimeoutMs,
+        totalTimeoutMs: model.timeoutMs,
+      });
+    }
+    default:
+      throw new HostError("CONFIG_INVALID", `Unknown model kind ${String((model as { kind: unknown }).kind)}.`);
+  }
+}

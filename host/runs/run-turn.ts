@@ -1,0 +1,248 @@
+/**
+ * One turn, first to last: claim it, lease a sandbox, feed the runner, serve its doors, record how it ended.
+ *
+ * Whatever goes wrong ends in exactly one of: done; a retry of the same turn; failed, with a notice in the chat; interrupted
+ * because the host stops, and then the next host goes on from the journal.
+ */
+import { WIRE_VERSION, type TurnLimits, type TurnStart } from "../../contracts/wire/turn.ts";
+import { describeError, HostError, isRetryable, RefusedError, SandboxError, isHostError } from "../domain/errors.ts";
+import { failedTurnNotice, notice } from "../domain/notice.ts";
+import { type RetryPolicy, retryDelayMs } from "../domain/retry.ts";
+import type { RunOutcome, Verdict } from "../domain/turn.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
+import type { LinkServer } from "../ports/link.ts";
+import type { Log } from "../ports/log.ts";
+import type { Model } from "../ports/model.ts";
+import type { BatchRules, ClaimedTurn, Store } from "../ports/store.ts";
+import type { Lease, LeaseKeeper } from "../sandboxes/lease-keeper.ts";
+import { LiveTurn } from "./turn-doors.ts";
+
+export interface TurnSettings {
+  readonly assistantName: string;
+  readonly timeZone: string;
+  readonly system: string;
+  readonly limits: TurnLimits;
+  readonly replyBytes: number;
+  /** Longest silence of the runner. */
+  readonly idleTimeoutMs: number;
+  /** Longest run. */
+  readonly hardTimeoutMs: number;
+  readonly stopGraceMs: number;
+  readonly retry: RetryPolicy;
+}
+
+export interface RunTurnOptions {
+  readonly store: Store;
+  readonly leases: LeaseKeeper;
+  readonly links: LinkServer;
+  readonly model: Model;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** In [0, 1), for jitter. */
+  readonly random: () => number;
+  readonly settings: TurnSettings;
+  readonly batchRules: () => BatchRules;
+  readonly onReply: () => void;
+  readonly onTyping: (claim: ClaimedTurn, on: boolean) => void;
+  readonly onText: (claim: ClaimedTurn, delta: string) => void;
+  readonly onTurnEnd: (claim: ClaimedTurn, outcome: RunOutcome) => void;
+}
+
+export class TurnRunner {
+  readonly #o: RunTurnOptions;
+  readonly #current = new Map<string, { turnId: number; startedAt: number }>();
+
+  constructor(options: RunTurnOptions) {
+    this.#o = options;
+  }
+
+  current(folder: string): { turnId: number; startedAt: number } | undefined {
+    return this.#current.get(folder);
+  }
+
+  /** Runs the group's next turn, if it has one. Never rejects: a failure is recorded, told and turned into a verdict. */
+  async run(folder: string, signal: AbortSignal): Promise<Verdict> {
+    const { store, clock, log } = this.#o;
+    try {
+      const claim = store.claimTurn(folder, this.#o.batchRules());
+      if (claim === undefined) return { next: "idle" };
+      this.#current.set(folder, { turnId: claim.id, startedAt: clock.now() });
+      this.#o.onTyping(claim, true);
+      try {
+        return await this.#attempt(claim, signal);
+      } finally {
+        this.#o.onTyping(claim, false);
+        this.#current.delete(folder);
+      }
+    } catch (error) {
+      // The store itself failed: the host is stopping, and the next one finds the turn as it was last written.
+      log.error({ group: folder, error: describeError(error) }, "a turn could not be recorded");
+      return { next: "idle" };
+    }
+  }
+
+  async #attempt(claim: ClaimedTurn, signal: AbortSignal): Promise<Verdict> {
+    const { store, clock, log, settings } = this.#o;
+    const end = Promise.withResolvers<void>();
+    // Whoever settles `end` first wins; a rejection may come before anybody waits for it.
+    end.promise.catch(() => {});
+    const idle = new IdleTimer(clock, settings.idleTimeoutMs, () =>
+      end.reject(new SandboxError("TURN_TIMEOUT", `The runner was silent for ${settings.idleTimeoutMs / 1000} s.`)),
+    );
+    const live = new LiveTurn({
+      claim,
+      store,
+      model: this.#o.model,
+      clock,
+      limits: settings.limits,
+      replyBytes: settings.replyBytes,
+      batchRules: this.#o.batchRules,
+      onActivity: () => idle.touch(),
+      onText: (delta) => this.#o.onText(claim, delta),
+      onReply: this.#o.onReply,
+      onDone: end.resolve,
+      onFailed: (error, retryable) => end.reject(new HostError("RUNNER_FAILED", error, { retryable })),
+    });
+    const hard = clock.setTimer(settings.hardTimeoutMs, () =>
+      end.reject(new SandboxError("TURN_TIMEOUT", `The turn took longer than ${settings.hardTimeoutMs / 1000} s.`)),
+    );
+    const onAbort = (): void => end.reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      await this.#inSandbox(claim, live, end, signal);
+      this.#o.onTurnEnd(claim, "done");
+      log.info({ group: claim.group.folder, turn: claim.id, ...live.figures }, "turn done");
+      return { next: "again" };
+    } catch (error) {
+      return this.#settleFailure(claim, live, error);
+    } finally {
+      live.shut();
+      idle.cancel();
+      hard.cancel();
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /** Resolves when the turn is closed in the store; whatever ends it otherwise rejects. The sandbox is gone either way. */
+  async #inSandbox(claim: ClaimedTurn, live: LiveTurn, end: PromiseWithResolvers<void>, signal: AbortSignal): Promise<void> {
+    const { leases, links, settings, log } = this.#o;
+    let lease: Lease | undefined;
+    let finished = false;
+    try {
+      signal.throwIfAborted();
+      lease = await leases.acquire(claim.group, signal);
+      const { sandbox } = lease;
+      const session = links.serve(sandbox.link, live);
+      void sandbox.exited.then(({ code, outOfMemory }) => {
+        const how = outOfMemory ? "ran out of memory" : `ended with ${code === null ? "no exit code" : `code ${code}`}`;
+        end.reject(new SandboxError("SANDBOX_DIED", `The sandbox ${how} before the turn was over.`, { retryable: !outOfMemory }));
+      });
+      void session.closed.then((fault) => {
+        end.reject(
+          new SandboxError("SANDBOX_LINK_FAILED", `The link to the sandbox closed before the turn was over.`, {
+            retryable: true,
+            cause: fault,
+          }),
+        );
+      });
+      try {
+        await Promise.race([session.ready, end.promise]);
+        session.feed(this.#start(claim));
+        await end.promise;
+        finished = true;
+      } finally {
+        live.shut();
+        session.close();
+      }
+    } finally {
+      // A finished runner is asked to end, which it does when the link closes; anything else is killed.
+      await lease?.release(finished ? settings.stopGraceMs : 0).catch((error: unknown) => {
+        log.error(
+          { group: claim.group.folder, error: describeError(error) },
+          "a sandbox could not be removed; the reaper will try again at the next start",
+        );
+      });
+    }
+  }
+
+  #start(claim: ClaimedTurn): TurnStart {
+    const { assistantName, timeZone, system, limits } = this.#o.settings;
+    return {
+      v: WIRE_VERSION,
+      type: "start",
+      assistantName,
+      timeZone,
+      model: this.#o.model.id,
+      system,
+      limits,
+      journal: [...claim.journal],
+    };
+  }
+
+  #settleFailure(claim: ClaimedTurn, live: LiveTurn, error: unknown): Verdict {
+    const { store, clock, log, settings } = this.#o;
+    const { figures } = live;
+    const code = isHostError(error) ? error.code : undefined;
+    const reason = describeError(error);
+    const now = clock.now();
+    const where = { group: claim.group.folder, turn: claim.id, attempt: claim.attempt, code, reason };
+    if (code === "HOST_STOPPING") {
+      store.endRun(claim.runId, { outcome: "interrupted", error: reason, figures, now });
+      log.info(where, "turn interrupted; the next host goes on with it");
+      return { next: "idle" };
+    }
+    const retryInMs = isRetryable(error) ? retryDelayMs(settings.retry, claim.failures + 1, this.#o.random()) : undefined;
+    if (retryInMs !== undefined) {
+      store.endRun(claim.runId, { outcome: "failed", error: reason, figures, now });
+      log.warn({ ...where, retryInMs }, "run failed; the turn is tried again");
+      return { next: "retry", retryInMs };
+    }
+    const outcome: RunOutcome = code === "TURN_STOPPED" ? "stopped" : code === "TURN_TIMEOUT" ? "timeout" : "failed";
+    const told = outcome === "stopped" ? notice(reason) : failedTurnNotice(reason);
+    store.failTurn(claim.id, { runId: claim.runId, outcome, error: reason, notice: told, figures, now });
+    this.#o.onReply();
+    this.#o.onTurnEnd(claim, outcome);
+    log.warn(where, "turn failed");
+    return { next: "again" };
+  }
+}
+
+/** The owner's stop. */
+export function stoppedByOwner(): HostError {
+  return new RefusedError("TURN_STOPPED", "Stopped.");
+}
+
+export function hostStopping(): HostError {
+  return new RefusedError("HOST_STOPPING", "The host is shutting down.");
+}
+
+class IdleTimer {
+  readonly #clock: Clock;
+  readonly #ms: number;
+  readonly #onIdle: () => void;
+  #deadline: number;
+  #timer: Timer;
+
+  constructor(clock: Clock, ms: number, onIdle: () => void) {
+    this.#clock = clock;
+    this.#ms = ms;
+    this.#onIdle = onIdle;
+    this.#deadline = clock.now() + ms;
+    this.#timer = clock.setTimer(ms, () => this.#check());
+  }
+
+  /** Only moves the deadline: re-arming on each text delta would cost a timer a delta. */
+  touch(): void {
+    this.#deadline = this.#clock.now() + this.#ms;
+  }
+
+  cancel(): void {
+    this.#timer.cancel();
+  }
+
+  #check(): void {
+    const left = this.#deadline - this.#clock.now();
+    if (left <= 0) this.#onIdle();
+    else this.#timer = this.#clock.setTimer(left, () => this.#check());
+  }
+}

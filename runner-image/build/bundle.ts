@@ -1,0 +1,74 @@
+/**
+ * Bundles host and runner into dist/, CommonJS: one file for what every start needs, one for each part that is loaded when it is
+ * chosen. CommonJS because importing node's own modules as ESM builds namespaces that load far more than is used.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, dirname, join, relative } from "node:path";
+import { type BuildOptions, build, type Plugin } from "esbuild";
+import { dockerodeStubs } from "../../host/adapters/sandbox-docker/bundle-stubs.ts";
+import { englishZodLocales, withoutUndici } from "./bundle-plugins.ts";
+
+const ROOT = join(import.meta.dirname, "..", "..");
+const DIST = join(ROOT, "dist");
+
+/** `import("./cli/run.ts")` in the host → `require("./cli-run.cjs")`, a bundle of its own. */
+const LAZY: Record<string, string> = {
+  "host/cli/run.ts": "cli-run",
+  "host/cli/status.ts": "cli-status",
+  "host/cli/stop.ts": "cli-stop",
+  "host/cli/engine.ts": "cli-engine",
+  "host/cli/config-check.ts": "cli-config-check",
+  "host/adapters/model-offline/index.ts": "model-offline",
+  "host/adapters/model-scripted/index.ts": "model-scripted",
+  "host/adapters/model-openai-compatible/index.ts": "model-openai-compatible",
+};
+
+const lazyBundles: Plugin = {
+  name: "lazy-bundles",
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\.?\// }, ({ kind, path, resolveDir }) => {
+      if (kind !== "dynamic-import") return undefined;
+      const name = LAZY[relative(ROOT, join(resolveDir, path))];
+      return name === undefined ? undefined : { path: `./${name}.cjs`, external: true };
+    });
+  },
+};
+
+const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { version: string };
+
+const common: BuildOptions = {
+  bundle: true,
+  platform: "node",
+  target: "node24",
+  format: "cjs",
+  outExtension: { ".js": ".cjs" },
+  minify: true,
+  // Names appear in logs and errors.
+  keepNames: true,
+  legalComments: "linked",
+  logLevel: "warning",
+  absWorkingDir: ROOT,
+  metafile: true,
+  define: { "import.meta.dirname": "__dirname", HERMIT_VERSION: JSON.stringify(version) },
+};
+
+mkdirSync(DIST, { recursive: true });
+const host = await build({
+  ...common,
+  entryPoints: { hermit: "host/main.ts", ...Object.fromEntries(Object.entries(LAZY).map(([path, name]) => [name, path])) },
+  outdir: DIST,
+  // A native addon finds its binary by its package's layout.
+  external: ["better-sqlite3"],
+  plugins: [lazyBundles, dockerodeStubs, englishZodLocales],
+});
+const runner = await build({
+  ...common,
+  entryPoints: { runner: "runner-image/runner/main.ts" },
+  outdir: DIST,
+  plugins: [englishZodLocales, withoutUndici],
+});
+for (const [path, { bytes }] of Object.entries({ ...host.metafile?.outputs, ...runner.metafile?.outputs })) {
+  if (path.endsWith(".cjs"))
+    process.stderr.write(`build: ${join(basename(dirname(path)), basename(path))} ${Math.round(bytes / 1024)} KB\n`);
+}
+writeFileSync(join(DIST, "package.json"), '{ "type": "commonjs" }\n');

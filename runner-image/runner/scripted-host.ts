@@ -1,0 +1,186 @@
+/** For tests of the runner: the real host end of a link, with doors that play a script and keep a journal. */
+import type { Duplex } from "node:stream";
+import type { LanguageModelV4StreamPart } from "@ai-sdk/provider";
+import { openSocketPair } from "../../contracts/suites/socket-pair.ts";
+import type { HostToolCall, HostToolOutcome } from "../../contracts/wire/tools.ts";
+import type { Boundary, Finished, JournalEntry, ToolResult, TurnEvent, TurnLimits, TurnStart } from "../../contracts/wire/turn.ts";
+import { createLinkServer } from "../../host/adapters/link-http2/index.ts";
+import type { LinkSession, TurnDoors } from "../../host/ports/link.ts";
+import type { ModelCallOptions } from "../../host/ports/model.ts";
+import type { Toolbox } from "../tools/registry.ts";
+import { createToolbox } from "../tools/registry.ts";
+import { runOnLink } from "./run-on-link.ts";
+
+export type Part = LanguageModelV4StreamPart;
+
+export interface Script {
+  /** Model steps in order; a function may look at the call, and throw. */
+  readonly steps: readonly (
+    | readonly Part[]
+    | ((options: ModelCallOptions, signal: AbortSignal) => readonly Part[] | ReadableStream<Part>)
+  )[];
+  /** Inputs that arrive before each boundary, in order; none once they are used up. */
+  readonly boundaries?: readonly (readonly string[])[];
+  /** Answers to finish in order; `done` once they are used up. */
+  readonly finishes?: readonly Finished[];
+  readonly tool?: (name: string, call: HostToolCall) => Promise<HostToolOutcome>;
+  readonly result?: (result: ToolResult) => void;
+  readonly journal?: readonly JournalEntry[];
+  readonly limits?: Partial<TurnLimits>;
+  /** Replaces the real tools. */
+  readonly toolbox?: Toolbox;
+}
+
+export interface PlayedTurn {
+  readonly events: TurnEvent[];
+  readonly results: ToolResult[];
+  readonly finishes: string[];
+  readonly hostCalls: { name: string; call: HostToolCall }[];
+  /** What the model was asked, step by step. */
+  readonly prompts: ModelCallOptions["prompt"][];
+  readonly calls: ModelCallOptions[];
+}
+
+/** Runs one turn to its end: `done`, or a `failed` event. */
+export async function playTurn(script: Script): Promise<PlayedTurn> {
+  await using turn = await openTurn(script);
+  await turn.over;
+  return turn.played;
+}
+
+export interface OpenTurn extends AsyncDisposable {
+  readonly played: PlayedTurn;
+  readonly link: LinkSession;
+  /** Resolves when the host has seen the turn end. */
+  readonly over: Promise<void>;
+  /** Resolves when the runner is gone. */
+  readonly runner: Promise<void>;
+  /** Ends the runner as SIGTERM would. */
+  readonly leave: () => void;
+}
+
+export async function openTurn(script: Script): Promise<OpenTurn> {
+  const pair = await openSocketPair();
+  const { played, link, over } = serveScript(pair.host, script);
+  const leaving = new AbortController();
+  const runner = runOnLink({
+    stream: pair.sandbox,
+    pid: 1,
+    signal: leaving.signal,
+    openToolbox: async () => script.toolbox ?? createToolbox({ cwd: "/", roots: ["/"], env: {} }),
+  });
+  await link.ready;
+  return {
+    played,
+    link,
+    over,
+    runner,
+    leave: () => leaving.abort(),
+    async [Symbol.asyncDispose]() {
+      link.close();
+      await runner;
+      await pair[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** The host's end alone, on a stream whose other end is a runner of any kind. The turn starts as soon as it is there. */
+export function serveScript(stream: Duplex, script: Script): Pick<OpenTurn, "played" | "link" | "over"> {
+  const played: PlayedTurn = { events: [], results: [], finishes: [], hostCalls: [], prompts: [], calls: [] };
+  const over = Promise.withResolvers<void>();
+  let step = 0;
+  const boundaries = (script.boundaries ?? []).slice();
+  const finishes = (script.finishes ?? []).slice();
+  const doors: TurnDoors = {
+    event(event) {
+      played.events.push(event);
+      if (event.type === "failed") over.resolve();
+    },
+    result(result) {
+      script.result?.(result);
+      played.results.push(result);
+    },
+    boundary: (): Boundary => ({ inputs: [...(boundaries.shift() ?? [])] }),
+    finish({ text }) {
+      played.finishes.push(text);
+      const finished = finishes.shift() ?? { state: "done" };
+      if (finished.state === "done") over.resolve();
+      return finished;
+    },
+    async tool(name, call) {
+      played.hostCalls.push({ name, call });
+      return (await script.tool?.(name, call)) ?? { text: "sent", isError: false };
+    },
+    async model(_modelId, options, signal) {
+      played.prompts.push(options.prompt);
+      played.calls.push(options);
+      const next = script.steps[step++];
+      if (next === undefined) throw new Error("the script has no such step");
+      const parts = typeof next === "function" ? next(options, signal) : next;
+      return parts instanceof ReadableStream ? parts : (ReadableStream.from(parts) as ReadableStream<Part>);
+    },
+  };
+  const link = createLinkServer().serve(stream, doors);
+  link.feed(startOf(script));
+  return { played, link, over: over.promise };
+}
+
+function startOf(script: Script): TurnStart {
+  return {
+    v: 1,
+    type: "start",
+    assistantName: "Andy",
+    timeZone: "Europe/Madrid",
+    model: "scripted",
+    system: "You are Andy.",
+    limits: { steps: 10, toolCalls: 10, toolOutputBytes: 10_000, toolTimeoutMs: 10_000, ...script.limits },
+    journal: [...(script.journal ?? [{ kind: "input", text: "hello" }])],
+  };
+}
+
+const USAGE = {
+  inputTokens: { total: 1, noCache: 1, cacheRead: 0, cacheWrite: 0 },
+  outputTokens: { total: 1, text: 1, reasoning: 0 },
+};
+
+export function finish(unified: "stop" | "tool-calls" | "length" | "content-filter" | "error" = "stop"): Part {
+  return { type: "finish", usage: USAGE, finishReason: { unified, raw: undefined } };
+}
+
+export function says(...deltas: string[]): Part[] {
+  return [
+    { type: "text-start", id: "t" },
+    ...deltas.map((delta): Part => ({ type: "text-delta", id: "t", delta })),
+    { type: "text-end", id: "t" },
+    finish(),
+  ];
+}
+
+export function call(toolName: string, input: unknown, toolCallId = "c1"): Part {
+  return { type: "tool-call", toolCallId, toolName, input: typeof input === "string" ? input : JSON.stringify(input) };
+}
+
+export function calls(...parts: Part[]): Part[] {
+  return [...parts, finish("tool-calls")];
+}
+
+/** A toolbox whose one sandbox tool, `echo`, gives back its `text`; it remembers what ran. */
+export function echoToolbox(): Toolbox & { readonly ran: string[]; closed: boolean } {
+  const ran: string[] = [];
+  return {
+    ran,
+    closed: false,
+    definitions: [
+      { name: "echo", description: "echo", inputSchema: { type: "object" }, runsOn: "sandbox" },
+      { name: "send_message", description: "send", inputSchema: { type: "object" }, runsOn: "host" },
+    ],
+    async run(_name, input) {
+      const { text } = input as { text: string };
+      ran.push(text);
+      return { text, isError: false };
+    },
+    close() {
+      this.closed = true;
+    },
+  };
+}
