@@ -11,6 +11,8 @@ import type { Store } from "../ports/store.ts";
 import { createStandardHost } from "../presets.ts";
 import { controlSocketPath, type GlobalOptions, loadConfigForCli } from "./context.ts";
 
+const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+
 export interface RunOptions extends GlobalOptions {
   readonly jsonl?: boolean;
   readonly group?: string;
@@ -83,18 +85,16 @@ function consoleOptions(config: Config, store: Store, options: RunOptions, color
   };
 }
 
-/** A first SIGTERM or SIGINT asks for a graceful stop. The handlers go with it, so a second one ends the process at once. */
+/** A first SIGTERM, SIGINT or SIGHUP (the terminal is gone) asks for a graceful stop. The handlers go with it, so a second one ends the process at once. */
 function untilSignal(): { signal: Promise<void>; forget(): void } {
   const { promise, resolve } = Promise.withResolvers<void>();
   const forget = (): void => {
-    process.off("SIGTERM", onSignal);
-    process.off("SIGINT", onSignal);
+    for (const name of STOP_SIGNALS) process.off(name, onSignal);
   };
   const onSignal = (): void => {
     forget();
     resolve();
   };
-  process.on("SIGTERM", onSignal);
-  process.on("SIGINT", onSignal);
+  for (const name of STOP_SIGNALS) process.on(name, onSignal);
   return { signal: promise, forget };
 }

@@ -13,7 +13,6 @@ export const ERROR_CODES = {
   STORE_BROKEN: "The database cannot be opened or written.",
   STORE_NEWER: "The database was written by a newer version.",
   INBOX_FULL: "Too many messages wait for their turn.",
-  MESSAGE_TOO_LARGE: "A message is larger than the configured limit.",
   INPUT_MALFORMED: "A line of input is not what the channel expects.",
   GROUP_UNKNOWN: "No such group is registered.",
   GROUP_TAKEN: "The chat or the folder is registered already.",
@@ -85,7 +84,13 @@ export class ModelCallError extends HostError {
  * all the same.
  */
 export function isHostError(error: unknown): error is HostError {
-  return error instanceof Error && "code" in error && typeof error.code === "string" && error.code in ERROR_CODES && "retryable" in error;
+  return (
+    error instanceof Error &&
+    "code" in error &&
+    typeof error.code === "string" &&
+    Object.hasOwn(ERROR_CODES, error.code) &&
+    "retryable" in error
+  );
 }
 
 /** One line for a person: message, then hint. */

@@ -18,7 +18,7 @@ const MAX_STEP_CHARS = 4 * 1024 * 1024;
 
 export function collectStep(
   parts: ReadableStream<ModelStreamPart>,
-  hooks: { onText(delta: string): void; onStep(step: CollectedStep): void },
+  hooks: { onText(delta: string): void; onStep(step: CollectedStep): void; onFault(error: unknown): void },
 ): ReadableStream<ModelStreamPart> {
   const collector = new StepCollector();
   return parts.pipeThrough(
@@ -26,8 +26,12 @@ export function collectStep(
       transform(raw, controller) {
         const part = collector.legal(raw);
         collector.take(part);
+        if (part.type === "error") hooks.onFault(part.error);
         if (part.type === "text-delta") hooks.onText(part.delta);
-        if (part.type === "finish") hooks.onStep(collector.collected(part));
+        if (part.type === "finish") {
+          const step = collector.collected(part);
+          if (step !== undefined) hooks.onStep(step);
+        }
         controller.enqueue(part);
       },
       flush() {
@@ -47,6 +51,7 @@ class StepCollector {
   readonly #blocks = new Map<string, Block>();
   readonly #callIds = new Set<string>();
   #chars = 0;
+  #faulty = false;
   finished = false;
 
   /** Models invent names and ids no wire allows; runner and journal must agree on what they became. */
@@ -84,12 +89,17 @@ class StepCollector {
           ...(part.providerMetadata === undefined ? {} : { providerOptions: part.providerMetadata }),
         });
         break;
+      case "error":
+        this.#faulty = true;
+        break;
       default:
     }
   }
 
-  collected(finish: Finish): CollectedStep {
+  /** Undefined where the provider reported a fault on the way: half a step is no step, the run that asked for it fails. */
+  collected(finish: Finish): CollectedStep | undefined {
     this.finished = true;
+    if (this.#faulty || finish.finishReason.unified === "error") return undefined;
     const content = this.#order.filter((part) => part.type === "tool-call" || part.text !== "");
     return {
       content: content as AssistantPart[],

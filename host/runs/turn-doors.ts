@@ -8,7 +8,7 @@
 import { type HostToolCall, type HostToolOutcome, SendMessageInput } from "../../contracts/wire/tools.ts";
 import type { Boundary, Finish, Finished, JournalEntry, ToolResult, TurnEvent, TurnLimits } from "../../contracts/wire/turn.ts";
 import { boundText } from "../domain/bounded-text.ts";
-import { RefusedError } from "../domain/errors.ts";
+import { describeError, isHostError, RefusedError } from "../domain/errors.ts";
 import { visibleReply } from "../domain/reply.ts";
 import type { RunFigures } from "../domain/turn.ts";
 import { type CollectedStep, collectStep } from "../models/model-step.ts";
@@ -50,6 +50,7 @@ export class LiveTurn implements TurnDoors {
   /** A step without tool calls, stored together with the finish that follows it. */
   #unstored: StepRecord | undefined;
   #modelBusy = false;
+  #modelFault: unknown;
   #over = false;
   #firstTokenAt: number | null = null;
   #inputTokens = 0;
@@ -81,7 +82,7 @@ export class LiveTurn implements TurnDoors {
     if (event.type === "text") {
       this.#firstTokenAt ??= this.#o.clock.now();
       this.#o.onText(event.delta);
-    } else if (event.type === "failed") this.#o.onFailed(event.error, event.retryable);
+    } else if (event.type === "failed") this.#fail(event.error, event.retryable);
   }
 
   result(result: ToolResult): void {
@@ -168,6 +169,9 @@ export class LiveTurn implements TurnDoors {
       return collectStep(watchEnd(parts, free), {
         onText: () => this.#o.onActivity(),
         onStep: (collected) => this.#store(step, collected),
+        onFault: (fault) => {
+          this.#modelFault = fault;
+        },
       });
     } catch (error) {
       free();
@@ -217,6 +221,13 @@ export class LiveTurn implements TurnDoors {
   #takesFollowUps(): boolean {
     const { steps, toolCalls } = this.#o.limits;
     return this.#steps < steps * FOLLOW_UP_SHARE && this.#toolCalls < toolCalls * FOLLOW_UP_SHARE;
+  }
+
+  /** The runner reads a fault in mid-stream as text and cannot tell whether it will pass; we can. */
+  #fail(error: string, retryable: boolean): void {
+    const fault = this.#modelFault;
+    if (isHostError(fault)) this.#o.onFailed(describeError(fault), fault.retryable);
+    else this.#o.onFailed(error, retryable);
   }
 
   #mustBeOpen(): void {

@@ -16,6 +16,11 @@ export class ByteReader {
     return Buffer.concat(parts);
   }
 
+  /** Tells the source that no more is wanted: without it a program that writes into the stream would wait for ever. */
+  async close(): Promise<void> {
+    await this.#chunks.return?.();
+  }
+
   async *take(count: number): AsyncGenerator<Buffer> {
     let missing = count;
     while (missing > 0) {

@@ -106,7 +106,7 @@ function toolCalls(content: readonly AssistantPart[]): ToolCall[] {
   return calls;
 }
 
-export function textOf(content: readonly AssistantPart[]): string {
+function textOf(content: readonly AssistantPart[]): string {
   return content.map((part) => (part.type === "text" ? part.text : "")).join("");
 }
 

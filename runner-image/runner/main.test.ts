@@ -10,7 +10,8 @@ import { text } from "node:stream/consumers";
 import { build } from "esbuild";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { englishZodLocales, withoutUndici } from "../build/bundle-plugins.ts";
-import { call, calls, says, serveScript } from "./scripted-host.ts";
+import { call, calls, says, serveScript } from "../../contracts/suites/scripted-turn.ts";
+import { createLinkServer } from "../../host/adapters/link-http2/index.ts";
 
 vi.setConfig({ testTimeout: 20_000 });
 
@@ -65,7 +66,7 @@ test("the bundle stays small enough to start quickly on a small board", () => {
 
 test("on a socket: a whole turn, then exit code 0 when the link closes, without undici ever loaded", async () => {
   const { child, stream } = await startOnSocket();
-  const host = serveScript(stream, { steps: [calls(call("list_dir", { path: "/etc" })), says("done")] });
+  const host = serveScript(createLinkServer(), stream, { steps: [calls(call("list_dir", { path: "/etc" })), says("done")] });
   await host.over;
   expect(host.played.events[0]).toEqual({ type: "ready", v: 1, pid: child.pid });
   expect(host.played.results).toMatchObject([{ isError: true, text: expect.stringContaining("outside /workspace and /tmp") }]);
@@ -78,7 +79,7 @@ test("on standard input and output: the same turn, with long texts both ways", a
   const child = start("stdio");
   const stream = Duplex.from({ readable: child.stdout ?? undefined, writable: child.stdin ?? undefined });
   const long = "x".repeat(3_000_000);
-  const host = serveScript(stream, { journal: [{ kind: "input", text: long }], steps: [says(long)] });
+  const host = serveScript(createLinkServer(), stream, { journal: [{ kind: "input", text: long }], steps: [says(long)] });
   await host.over;
   expect(host.played.prompts[0]?.at(-1)).toEqual({ role: "user", content: [{ type: "text", text: long }] });
   expect(host.played.finishes).toEqual([long]);
@@ -93,7 +94,7 @@ test("a host that dies in the middle of a model step takes the runner with it", 
     asked.resolve();
     return new ReadableStream({ pull: () => new Promise<void>(() => undefined) });
   };
-  serveScript(stream, { steps: [silent] });
+  serveScript(createLinkServer(), stream, { steps: [silent] });
   await asked.promise;
   stream.destroy();
   expect((await child.ended).code).toBe(0);
@@ -101,7 +102,7 @@ test("a host that dies in the middle of a model step takes the runner with it", 
 
 test("told to go, it goes at once, leaving the link", async () => {
   const { child, stream } = await startOnSocket();
-  const host = serveScript(stream, { steps: [says("done")] });
+  const host = serveScript(createLinkServer(), stream, { steps: [says("done")] });
   await host.over;
   child.kill("SIGTERM");
   expect((await child.ended).code).toBe(0);

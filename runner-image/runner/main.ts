@@ -26,7 +26,7 @@ process.on("SIGINT", () => leaving.abort());
 main(process.env["HERMIT_LINK"] ?? DEFAULT_LINK).then(
   () => process.exit(0),
   (error: unknown) => {
-    console.error(`runner: ${error instanceof Error ? error.message : String(error)}`);
+    process.stderr.write(`runner: ${error instanceof Error ? error.message : String(error)}\n`);
     process.exit(1);
   },
 );

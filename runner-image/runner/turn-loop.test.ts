@@ -1,15 +1,33 @@
 import { expect, test } from "vitest";
+import {
+  call,
+  calls,
+  echoToolbox,
+  finish,
+  openTurn,
+  type Part,
+  playTurn,
+  type Script,
+  says,
+} from "../../contracts/suites/scripted-turn.ts";
 import type { JournalEntry } from "../../contracts/wire/turn.ts";
+import { createLinkServer } from "../../host/adapters/link-http2/index.ts";
 import { ModelCallError, RefusedError } from "../../host/domain/errors.ts";
-import { call, calls, echoToolbox, finish, openTurn, type Part, playTurn, says } from "./scripted-host.ts";
-import { INTERRUPTED } from "./turn-loop.ts";
+import { createToolbox, type Toolbox } from "../tools/registry.ts";
+import { runOnLink } from "./run-on-link.ts";
+
+type Turn = Script & { readonly toolbox?: Toolbox };
+const REAL_TOOLS = createToolbox({ cwd: "/", roots: ["/"], env: {} });
+const open = ({ toolbox = REAL_TOOLS, ...script }: Turn) =>
+  openTurn(createLinkServer(), (stream, signal) => runOnLink({ stream, signal, pid: 1, openToolbox: async () => toolbox }), script);
+const play = (turn: Turn) => playTurn(open(turn));
 
 const INPUT: JournalEntry = { kind: "input", text: "hello" };
 const kinds = (events: readonly { type: string }[]) => events.map(({ type }) => type);
 const user = (text: string) => ({ role: "user", content: [{ type: "text", text }] });
 
 test("a plain answer is one model step, its text streamed and then finished with", async () => {
-  const turn = await playTurn({ steps: [says("Hel", "lo", "!")] });
+  const turn = await play({ steps: [says("Hel", "lo", "!")] });
   expect(turn.finishes).toEqual(["Hello!"]);
   expect(turn.events[0]).toEqual({ type: "ready", v: 1, pid: 1 });
   const streamed = turn.events.map((event) => (event.type === "text" ? event.delta : ""));
@@ -25,7 +43,7 @@ test("tool calls run in the order asked, each result with the host before the ne
     order.push(`run ${(args[1] as { text: string }).text}`);
     return run(...args);
   };
-  const turn = await playTurn({
+  const turn = await play({
     toolbox: tools,
     result: ({ toolCallId }) => void order.push(`journalled ${toolCallId}`),
     steps: [calls(call("echo", { text: "a" }, "c1"), call("echo", { text: "b" }, "c2")), says("done")],
@@ -50,21 +68,21 @@ test("tool calls run in the order asked, each result with the host before the ne
 });
 
 test("the model is offered every tool with its JSON schema", async () => {
-  const turn = await playTurn({ steps: [says("ok")] });
+  const turn = await play({ steps: [says("ok")] });
   const tools = turn.calls[0]?.tools ?? [];
   expect(tools.map(({ name }) => name)).toEqual(["exec", "read_file", "write_file", "edit_file", "list_dir", "send_message"]);
   expect(tools[0]).toMatchObject({ type: "function", inputSchema: { type: "object", required: ["command"], additionalProperties: false } });
 });
 
 test("a host tool is called by its key, journalled by the host, and not reported again", async () => {
-  const turn = await playTurn({ steps: [calls(call("send_message", { text: "news" })), says("done")] });
+  const turn = await play({ steps: [calls(call("send_message", { text: "news" })), says("done")] });
   expect(turn.hostCalls).toEqual([{ name: "send_message", call: { step: 0, toolCallId: "c1", input: { text: "news" } } }]);
   expect(turn.results).toEqual([]);
   expect(turn.prompts[1]?.at(-1)).toMatchObject({ role: "tool", content: [{ output: { type: "text", value: "sent" } }] });
 });
 
 test("a host tool that is refused becomes an error result in the refusal's words", async () => {
-  const turn = await playTurn({
+  const turn = await play({
     tool: async () => {
       throw new RefusedError("TURN_LIMIT", "Too many messages this turn.");
     },
@@ -77,7 +95,7 @@ test("a host tool that is refused becomes an error result in the refusal's words
 });
 
 test("messages that arrive between steps are given to the next step", async () => {
-  const turn = await playTurn({
+  const turn = await play({
     toolbox: echoToolbox(),
     boundaries: [["wait", "one more"]],
     steps: [calls(call("echo", { text: "a" })), says("done")],
@@ -86,7 +104,7 @@ test("messages that arrive between steps are given to the next step", async () =
 });
 
 test("messages that arrive before the turn could close keep it going", async () => {
-  const turn = await playTurn({ finishes: [{ state: "more", inputs: ["and?"] }], steps: [says("first"), says("second")] });
+  const turn = await play({ finishes: [{ state: "more", inputs: ["and?"] }], steps: [says("first"), says("second")] });
   expect(turn.finishes).toEqual(["first", "second"]);
   expect(turn.prompts[1]?.slice(1)).toEqual([
     user("hello"),
@@ -102,7 +120,7 @@ test("reasoning is replayed with what its provider signed, and is not part of th
     { type: "reasoning-delta", id: "r", delta: "let me see" },
     { type: "reasoning-end", id: "r", providerMetadata: signed },
   ];
-  const turn = await playTurn({
+  const turn = await play({
     finishes: [{ state: "more", inputs: ["go on"] }],
     steps: [[...thinking, ...says("so")], says("end")],
   });
@@ -117,7 +135,7 @@ test("reasoning is replayed with what its provider signed, and is not part of th
 });
 
 test("a tool that does not exist, or arguments that are no JSON, give the model an error it can act on", async () => {
-  const turn = await playTurn({
+  const turn = await play({
     steps: [calls(call("rm -rf", {}, "c1"), call("exec", '{"command":', "c2"), call("exec", { cmd: "id" }, "c3")), says("sorry")],
   });
   expect(turn.results.map(({ toolName, isError }) => [toolName, isError])).toEqual([
@@ -135,97 +153,8 @@ test("a tool that does not exist, or arguments that are no JSON, give the model 
 
 test("two calls of one step under the same id are run once", async () => {
   const toolbox = echoToolbox();
-  await playTurn({ toolbox, steps: [calls(call("echo", { text: "a" }), call("echo", { text: "b" })), says("ok")] });
+  await play({ toolbox, steps: [calls(call("echo", { text: "a" }), call("echo", { text: "b" })), says("ok")] });
   expect(toolbox.ran).toEqual(["a"]);
-});
-
-test("calls beyond the limit are answered, not run, counting what the journal holds", async () => {
-  const toolbox = echoToolbox();
-  const turn = await playTurn({
-    toolbox,
-    limits: { toolCalls: 2 },
-    journal: [
-      INPUT,
-      { kind: "step", step: 0, content: [{ type: "tool-call", toolCallId: "c1", toolName: "echo", input: { text: "before" } }] },
-      { kind: "result", step: 0, toolCallId: "c1", toolName: "echo", text: "before", isError: false },
-    ],
-    steps: [calls(call("echo", { text: "second" }, "c2"), call("echo", { text: "third" }, "c3")), says("ok")],
-  });
-  expect(toolbox.ran).toEqual(["second"]);
-  expect(turn.results.at(-1)).toMatchObject({
-    toolCallId: "c3",
-    isError: true,
-    text: "Tool-call limit of 2 reached; answer with what you have.",
-  });
-});
-
-test("at the step limit the turn ends in words, with what was said last", async () => {
-  const step = (text: string, id: string) => [...says(text).slice(0, -1), ...calls(call("echo", { text: "x" }, id))];
-  const turn = await playTurn({ toolbox: echoToolbox(), limits: { steps: 2 }, steps: [step("one", "c1"), step("two", "c2")] });
-  expect(turn.finishes).toEqual(["two\n\nStopped: this turn reached its limit of 2 model steps."]);
-  expect(turn.results).toHaveLength(2);
-});
-
-test("an answer the provider withheld or cut to nothing is said to be so", async () => {
-  for (const [reason, words] of [
-    ["content-filter", "withheld"],
-    ["length", "output limit"],
-  ] as const) {
-    const turn = await playTurn({ steps: [[finish(reason)]] });
-    expect(turn.finishes).toEqual([expect.stringContaining(words)]);
-  }
-});
-
-test("a resumed turn reports a sandbox tool it does not know the end of, and never runs it again", async () => {
-  const toolbox = echoToolbox();
-  const turn = await playTurn({
-    toolbox,
-    journal: [
-      INPUT,
-      {
-        kind: "step",
-        step: 0,
-        content: ["c1", "c2"].map((toolCallId) => ({ type: "tool-call", toolCallId, toolName: "echo", input: { text: "x" } })),
-      },
-      { kind: "result", step: 0, toolCallId: "c1", toolName: "echo", text: "x", isError: false },
-    ],
-    steps: [says("resumed")],
-  });
-  expect(toolbox.ran).toEqual([]);
-  expect(turn.results).toEqual([{ step: 0, toolCallId: "c2", toolName: "echo", text: INTERRUPTED, isError: true }]);
-  expect(turn.prompts[0]?.at(-1)).toMatchObject({
-    role: "tool",
-    content: [{ output: { type: "text", value: "x" } }, { output: { type: "error-text", value: INTERRUPTED } }],
-  });
-  expect(turn.finishes).toEqual(["resumed"]);
-});
-
-test("a resumed turn asks the host again for a host tool, by the same key", async () => {
-  const turn = await playTurn({
-    journal: [
-      INPUT,
-      { kind: "step", step: 0, content: [{ type: "tool-call", toolCallId: "c9", toolName: "send_message", input: { text: "n" } }] },
-    ],
-    steps: [says("resumed")],
-  });
-  expect(turn.hostCalls).toEqual([{ name: "send_message", call: { step: 0, toolCallId: "c9", input: { text: "n" } } }]);
-});
-
-test("a turn resumed after its answer finishes with that answer, without a model step", async () => {
-  const turn = await playTurn({ journal: [INPUT, { kind: "step", step: 0, content: [{ type: "text", text: "the answer" }] }], steps: [] });
-  expect(turn.finishes).toEqual(["the answer"]);
-  expect(turn.prompts).toEqual([]);
-});
-
-test("a turn resumed after a follow-up takes the next model step under the next number", async () => {
-  const turn = await playTurn({
-    journal: [INPUT, { kind: "step", step: 0, content: [{ type: "text", text: "first" }] }, { kind: "input", text: "and?" }],
-    toolbox: echoToolbox(),
-    steps: [calls(call("echo", { text: "a" })), says("second")],
-  });
-  expect(turn.prompts[0]?.at(-1)).toEqual(user("and?"));
-  expect(turn.results[0]?.step).toBe(1);
-  expect(turn.finishes).toEqual(["second"]);
 });
 
 test("a model that fails ends the run, saying whether trying again can help", async () => {
@@ -260,7 +189,7 @@ test("a model that fails ends the run, saying whether trying again can help", as
     ],
   ];
   for (const [step, failure] of cases) {
-    const turn = await playTurn({ steps: [step] });
+    const turn = await play({ steps: [step] });
     expect(turn.events.at(-1)).toEqual({ type: "failed", ...failure });
     expect(turn.finishes).toEqual([]);
   }
@@ -268,13 +197,13 @@ test("a model that fails ends the run, saying whether trying again can help", as
 
 test("a conversation too large for one model call fails in words, and trying again is not said to help", async () => {
   const large = "x".repeat(4_500_000);
-  const turn = await playTurn({ journal: [INPUT, { kind: "input", text: large }, { kind: "input", text: large }], steps: [says("never")] });
+  const turn = await play({ journal: [INPUT, { kind: "input", text: large }, { kind: "input", text: large }], steps: [says("never")] });
   expect(turn.events.at(-1)).toMatchObject({ type: "failed", error: expect.stringContaining("request body"), retryable: false });
   expect(turn.prompts).toEqual([]);
 });
 
 test("a refused result ends the run instead of going on with what the host does not have", async () => {
-  const turn = await playTurn({
+  const turn = await play({
     toolbox: echoToolbox(),
     result: () => {
       throw new RefusedError("TURN_STOPPED", "This turn is over.");
@@ -287,7 +216,7 @@ test("a refused result ends the run instead of going on with what the host does 
 test("a stop ends the turn inside a model step, and the runner stays until the link ends", async () => {
   let upstream: AbortSignal | undefined;
   const asked = Promise.withResolvers<void>();
-  await using turn = await openTurn({
+  await using turn = await open({
     steps: [
       (_options, signal) => {
         upstream = signal;
@@ -313,7 +242,7 @@ test("a stop ends the turn inside a tool, whose result is not reported", async (
       signal.addEventListener("abort", () => resolve({ text: "[stopped]", isError: true }));
       started.resolve();
     });
-  await using turn = await openTurn({ toolbox, steps: [calls(call("echo", { text: "a" }))] });
+  await using turn = await open({ toolbox, steps: [calls(call("echo", { text: "a" }))] });
   await started.promise;
   turn.link.feed({ v: 1, type: "stop", reason: "enough" });
   turn.leave();
@@ -324,7 +253,7 @@ test("a stop ends the turn inside a tool, whose result is not reported", async (
 
 test("a link that ends takes the runner and its tools with it", async () => {
   const toolbox = echoToolbox();
-  await using turn = await openTurn({ toolbox, steps: [says("ok")] });
+  await using turn = await open({ toolbox, steps: [says("ok")] });
   await turn.over;
   expect(toolbox.closed).toBe(false);
   turn.link.close();

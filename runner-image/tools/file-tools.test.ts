@@ -22,12 +22,12 @@ async function run(name: string, input: unknown, outputBytes = 10_000) {
 }
 async function text(name: string, input: unknown, outputBytes?: number) {
   const outcome = await run(name, input, outputBytes);
-  expect(outcome.isError, outcome.text).toBe(false);
+  expect(outcome).toMatchObject({ isError: false });
   return outcome.text;
 }
 async function fault(name: string, input: unknown) {
   const outcome = await run(name, input);
-  expect(outcome.isError, outcome.text).toBe(true);
+  expect(outcome).toMatchObject({ isError: true });
   return outcome.text;
 }
 const put = (name: string, content: string | Buffer) => writeFileSync(join(cwd, name), content);

@@ -31,7 +31,7 @@ export interface ToolDefinition {
   readonly runsOn: "sandbox" | "host";
 }
 
-export interface ToolCallLimits {
+interface ToolCallLimits {
   readonly signal: AbortSignal;
   readonly outputBytes: number;
   readonly timeoutMs: number;
@@ -84,7 +84,7 @@ export function createToolbox(options: ToolboxOptions): Toolbox {
 const MARK_BYTES = 256;
 
 /** What a wrong call is told: every complaint of the schema, by field. */
-export function explain(error: z.ZodError): string {
+function explain(error: z.ZodError): string {
   return error.issues
     .slice(0, 5)
     .map((issue) => `${issue.path.length === 0 ? "the input" : issue.path.map(String).join(".")}: ${issue.message}`)

@@ -1,11 +1,12 @@
 /** The whole sandbox is the adversary: what a hijacked runner may try on the link. */
 import { expect, test, vi } from "vitest";
-import { createLinkServer } from "./index.ts";
+import { createLinkServer, type LinkLimits } from "./index.ts";
 import { TURN_PATH } from "../../../contracts/wire/turn.ts";
-import { readAnswer, serveLink } from "./link-fixture.ts";
+import { readAnswer, serveLink as serveLinkOn } from "../../../contracts/suites/served-link.ts";
 import { openSocketPair } from "../../../contracts/suites/socket-pair.ts";
 import type { TurnDoors } from "../../ports/link.ts";
 
+const serveLink = (doors: Partial<TurnDoors> = {}, limits: Partial<LinkLimits> = {}) => serveLinkOn(createLinkServer(limits), doors);
 const FEED = { ":path": TURN_PATH };
 const BREACH = { code: "LINK_PROTOCOL" };
 const NO_DOORS = {} as TurnDoors;
@@ -91,7 +92,7 @@ test("a malformed line on the feed ends the link, and lines before it have been 
     await using served = await serveLink();
     const { stream } = await served.open(FEED);
     stream.write(`{"type":"text","step":0,"delta":"ok"}\n${bad}\n{"type":"text","step":0,"delta":"after"}\n`);
-    expect(await served.link.closed, bad).toMatchObject(BREACH);
+    expect({ bad, fault: await served.link.closed }).toMatchObject({ bad, fault: BREACH });
     expect(served.recorded.events).toEqual([{ type: "text", step: 0, delta: "ok" }]);
   }
 });
@@ -145,7 +146,7 @@ test("bodies held open together are bounded, and what they held is given back", 
   });
   await vi.waitFor(() => expect(held.every((stream) => stream.bufferSize === 0)).toBe(true));
   await vi.waitFor(async () => expect((await served.post("/v1/turn/finish", { text: "now?" })).status).toBe(429));
-  for (const stream of held) stream.close();
+  for (const stream of held) stream.destroy(new Error("broken off"));
   await vi.waitFor(async () => expect((await served.post("/v1/turn/finish", { text: "now?" })).status).toBe(200));
 });
 

@@ -2,9 +2,12 @@ import { once } from "node:events";
 import { expect, test, vi } from "vitest";
 import { MODEL_ID_HEADER, MODEL_STEP_PATH, ModelError } from "../../../contracts/wire/model.ts";
 import { ModelCallError, RefusedError } from "../../domain/errors.ts";
+import { createLinkServer, type LinkLimits } from "./index.ts";
+import type { TurnDoors } from "../../ports/link.ts";
 import type { ModelStreamPart } from "../../ports/model.ts";
-import { partsOf, serveLink } from "./link-fixture.ts";
+import { partsOf, serveLink as serveLinkOn } from "../../../contracts/suites/served-link.ts";
 
+const serveLink = (doors: Partial<TurnDoors> = {}, limits: Partial<LinkLimits> = {}) => serveLinkOn(createLinkServer(limits), doors);
 const MODEL = { [MODEL_ID_HEADER]: "house-model" };
 const HELLO = { prompt: [{ role: "user", content: [{ type: "text", text: "hello" }] }] };
 
@@ -104,7 +107,7 @@ test("tools run by the provider and files by URL or reference are refused: they 
   ];
   for (const call of calls) {
     const answer = await served.post(MODEL_STEP_PATH, call, MODEL);
-    expect(answer.status, JSON.stringify(call)).toBe(400);
+    expect({ call, status: answer.status }).toEqual({ call, status: 400 });
     expect(ModelError.parse(JSON.parse(answer.text)).error.type).toBe("invalid_request_error");
   }
   expect(await served.post(MODEL_STEP_PATH, HELLO)).toMatchObject({ status: 400 });
@@ -135,7 +138,7 @@ test("a refused call says by its status whether trying again can help", async ()
 
 test("a runner that closes its model step, or leaves, aborts the call upstream", async () => {
   for (const leave of ["close the step", "close the link"]) {
-    const cancelled = vi.fn();
+    const cancelled = vi.fn<() => void>();
     const endless = new ReadableStream<ModelStreamPart>({ pull: () => new Promise(() => undefined), cancel: cancelled });
     let upstream: AbortSignal | undefined;
     await using served = await serveLink({
@@ -150,7 +153,7 @@ test("a runner that closes its model step, or leaves, aborts the call upstream",
     await once(stream, "response");
     if (leave === "close the step") stream.close();
     else served.sandboxSocket.destroy();
-    await vi.waitFor(() => expect(cancelled, leave).toHaveBeenCalledOnce());
+    await vi.waitFor(() => expect(cancelled).toHaveBeenCalledOnce());
     expect(upstream?.aborted).toBe(true);
   }
 });

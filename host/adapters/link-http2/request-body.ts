@@ -1,6 +1,6 @@
 /** Reads request bodies: each bounded, and all of one link together bounded, for as long as their requests are worked on. */
 import type { ServerHttp2Stream } from "node:http2";
-import * as z from "zod";
+import type * as z from "zod";
 import { DoorRefusal } from "./answers.ts";
 
 export class BodyBudget {
@@ -54,7 +54,7 @@ export function parseJson<T>(schema: z.ZodType<T>, body: Buffer): T {
   return parsed.data;
 }
 
-export function firstIssue(error: z.ZodError): string {
+function firstIssue(error: z.ZodError): string {
   const issue = error.issues[0];
   if (issue === undefined) return "The body has the wrong shape.";
   const where = issue.path.length === 0 ? "The body" : `\`${issue.path.map(String).join(".").slice(0, 120)}\``;

@@ -4,7 +4,7 @@ import { TurnEvent, type TurnFeed } from "../../../contracts/wire/turn.ts";
 import { SandboxError } from "../../domain/errors.ts";
 
 /** Cuts a byte stream into lines; holds at most one unfinished line of `maxBytes`. */
-export class LineCutter {
+class LineCutter {
   private held: Buffer[] = [];
   private heldBytes = 0;
   private readonly maxBytes: number;

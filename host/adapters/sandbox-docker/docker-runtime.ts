@@ -103,8 +103,7 @@ class DockerRuntime implements SandboxRuntime {
 
   async #start(spec: SandboxSpec, signal: AbortSignal): Promise<Sandbox> {
     const { image, runtimeDir, link, entrypoint, clock, log } = this.#options;
-    const facts = await this.#askFacts();
-    const parts = { engine: this.#engine, facts, image, runtimeDir, link, entrypoint, clock, log };
+    const parts = { engine: this.#engine, facts: () => this.#askFacts(), image, runtimeDir, link, entrypoint, clock, log };
     const sandbox = await startContainer(parts, spec, signal);
     this.#alive.set(sandbox.id, sandbox);
     void sandbox.removed.then(() => this.#alive.delete(sandbox.id));

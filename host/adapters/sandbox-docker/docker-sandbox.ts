@@ -32,6 +32,7 @@ export class DockerSandbox implements Sandbox {
   readonly #hurry = Promise.withResolvers<void>();
   readonly #gone = Promise.withResolvers<void>();
   #paused = false;
+  #ended = false;
   #stopping: Promise<void> | undefined;
 
   constructor(started: StartedContainer) {
@@ -42,6 +43,9 @@ export class DockerSandbox implements Sandbox {
     this.#container = started.container;
     this.#clock = started.clock;
     this.#release = started.release;
+    void started.exited.then(() => {
+      this.#ended = true;
+    });
   }
 
   async pause(): Promise<void> {
@@ -92,8 +96,7 @@ export class DockerSandbox implements Sandbox {
 
   /** The exit is awaited before the removal, which would take its reason along. */
   async #killAndAwaitExit(): Promise<void> {
-    const ended = await Promise.race([this.exited.then(() => true), Promise.resolve(false)]);
-    if (ended) return;
+    if (this.#ended) return;
     // Refused where it has just ended, and by engines that cannot kill what is frozen: removing by force settles both.
     const killed = await this.#call("kill", (call) => this.#container.kill({ signal: "SIGKILL", ...call })).then(
       () => true,

@@ -130,10 +130,11 @@ for (const { name, socketPath } of await testEngines()) {
         const os = process.getBuiltinModule("os");
         return [os.hostname(), fs.readFileSync("/proc/1/cmdline", "utf8"), fs.readFileSync("/proc/self/cgroup", "utf8"), JSON.stringify(process.env)];
       `)) as string[];
+      expect(told[0]).toBe("sandbox");
       for (const text of told) {
         expect(text).not.toContain(harness.options.runtimeDir);
         expect(text).not.toContain(harness.workspace);
-        expect(text).not.toContain(execFileSync("hostname", { encoding: "utf8" }).trim() || "\0");
+        expect(text).not.toContain(up.sandbox.id);
       }
     });
 

@@ -22,7 +22,7 @@ import { StdioLink } from "./stdio-link.ts";
 
 export interface StartParts {
   readonly engine: Engine;
-  readonly facts: EngineFacts;
+  readonly facts: () => Promise<EngineFacts>;
   readonly image: string;
   readonly runtimeDir: string;
   readonly link: "socket" | "stdio";
@@ -43,19 +43,21 @@ export async function startContainer(parts: StartParts, spec: SandboxSpec, signa
   await using undo = new AsyncDisposableStack();
   const deadline = undo.use(openStartDeadline(clock, spec.startTimeoutMs, signal));
   deadline.throwIfOver();
+  const facts = await deadline.race(parts.facts());
 
   const sandboxId = newSandboxId();
   const folder = parts.link === "socket" ? await openLinkFolder(parts.runtimeDir, sandboxId) : undefined;
   if (folder) undo.defer(() => folder.close().catch(logLeftOver(log, "its socket folder")));
 
+  deadline.throwIfOver();
   const pending = new PendingContainer(parts, `hermit-${spec.owner.folder}-${sandboxId.slice(2)}`);
   undo.defer(() => pending.undo());
   const body = containerBody(spec, {
     image: parts.image,
     link: parts.link,
     linkFolder: folder?.mounted,
-    init: hasInit(parts.facts),
-    podman: isPodman(parts.facts),
+    init: hasInit(facts),
+    podman: isPodman(facts),
     entrypoint: parts.entrypoint,
   });
   const container = await deadline.race(pending.create(body));

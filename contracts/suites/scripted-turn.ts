@@ -1,15 +1,11 @@
-/** For tests of the runner: the real host end of a link, with doors that play a script and keep a journal. */
+/** For tests of the runner: doors that play a script on a served link, and remember what they were asked. */
 import type { Duplex } from "node:stream";
 import type { LanguageModelV4StreamPart } from "@ai-sdk/provider";
-import { openSocketPair } from "../../contracts/suites/socket-pair.ts";
-import type { HostToolCall, HostToolOutcome } from "../../contracts/wire/tools.ts";
-import type { Boundary, Finished, JournalEntry, ToolResult, TurnEvent, TurnLimits, TurnStart } from "../../contracts/wire/turn.ts";
-import { createLinkServer } from "../../host/adapters/link-http2/index.ts";
-import type { LinkSession, TurnDoors } from "../../host/ports/link.ts";
+import { openSocketPair } from "./socket-pair.ts";
+import type { HostToolCall, HostToolOutcome } from "../wire/tools.ts";
+import type { Boundary, Finished, JournalEntry, ToolResult, TurnEvent, TurnLimits, TurnStart } from "../wire/turn.ts";
+import type { LinkServer, LinkSession, TurnDoors } from "../../host/ports/link.ts";
 import type { ModelCallOptions } from "../../host/ports/model.ts";
-import type { Toolbox } from "../tools/registry.ts";
-import { createToolbox } from "../tools/registry.ts";
-import { runOnLink } from "./run-on-link.ts";
 
 export type Part = LanguageModelV4StreamPart;
 
@@ -27,8 +23,6 @@ export interface Script {
   readonly result?: (result: ToolResult) => void;
   readonly journal?: readonly JournalEntry[];
   readonly limits?: Partial<TurnLimits>;
-  /** Replaces the real tools. */
-  readonly toolbox?: Toolbox;
 }
 
 export interface PlayedTurn {
@@ -39,13 +33,6 @@ export interface PlayedTurn {
   /** What the model was asked, step by step. */
   readonly prompts: ModelCallOptions["prompt"][];
   readonly calls: ModelCallOptions[];
-}
-
-/** Runs one turn to its end: `done`, or a `failed` event. */
-export async function playTurn(script: Script): Promise<PlayedTurn> {
-  await using turn = await openTurn(script);
-  await turn.over;
-  return turn.played;
 }
 
 export interface OpenTurn extends AsyncDisposable {
@@ -59,16 +46,23 @@ export interface OpenTurn extends AsyncDisposable {
   readonly leave: () => void;
 }
 
-export async function openTurn(script: Script): Promise<OpenTurn> {
+/** Waits for the turn's end, `done` or a `failed` event, and gives what was seen of it. */
+export async function playTurn(opening: Promise<OpenTurn>): Promise<PlayedTurn> {
+  await using turn = await opening;
+  await turn.over;
+  return turn.played;
+}
+
+/** A turn on a real socket; `run` is the runner, which ends when its stream or its signal does. */
+export async function openTurn(
+  server: LinkServer,
+  run: (stream: Duplex, signal: AbortSignal) => Promise<void>,
+  script: Script,
+): Promise<OpenTurn> {
   const pair = await openSocketPair();
-  const { played, link, over } = serveScript(pair.host, script);
+  const { played, link, over } = serveScript(server, pair.host, script);
   const leaving = new AbortController();
-  const runner = runOnLink({
-    stream: pair.sandbox,
-    pid: 1,
-    signal: leaving.signal,
-    openToolbox: async () => script.toolbox ?? createToolbox({ cwd: "/", roots: ["/"], env: {} }),
-  });
+  const runner = run(pair.sandbox, leaving.signal);
   await link.ready;
   return {
     played,
@@ -85,7 +79,7 @@ export async function openTurn(script: Script): Promise<OpenTurn> {
 }
 
 /** The host's end alone, on a stream whose other end is a runner of any kind. The turn starts as soon as it is there. */
-export function serveScript(stream: Duplex, script: Script): Pick<OpenTurn, "played" | "link" | "over"> {
+export function serveScript(server: LinkServer, stream: Duplex, script: Script): Pick<OpenTurn, "played" | "link" | "over"> {
   const played: PlayedTurn = { events: [], results: [], finishes: [], hostCalls: [], prompts: [], calls: [] };
   const over = Promise.withResolvers<void>();
   let step = 0;
@@ -120,7 +114,7 @@ export function serveScript(stream: Duplex, script: Script): Pick<OpenTurn, "pla
       return parts instanceof ReadableStream ? parts : (ReadableStream.from(parts) as ReadableStream<Part>);
     },
   };
-  const link = createLinkServer().serve(stream, doors);
+  const link = server.serve(stream, doors);
   link.feed(startOf(script));
   return { played, link, over: over.promise };
 }
@@ -165,16 +159,16 @@ export function calls(...parts: Part[]): Part[] {
 }
 
 /** A toolbox whose one sandbox tool, `echo`, gives back its `text`; it remembers what ran. */
-export function echoToolbox(): Toolbox & { readonly ran: string[]; closed: boolean } {
+export function echoToolbox() {
   const ran: string[] = [];
   return {
     ran,
     closed: false,
     definitions: [
-      { name: "echo", description: "echo", inputSchema: { type: "object" }, runsOn: "sandbox" },
-      { name: "send_message", description: "send", inputSchema: { type: "object" }, runsOn: "host" },
+      { name: "echo", description: "echo", inputSchema: { type: "object" }, runsOn: "sandbox" as const },
+      { name: "send_message", description: "send", inputSchema: { type: "object" }, runsOn: "host" as const },
     ],
-    async run(_name, input) {
+    async run(_name: string, input: unknown, _limits: { readonly signal: AbortSignal }): Promise<{ text: string; isError: boolean }> {
       const { text } = input as { text: string };
       ran.push(text);
       return { text, isError: false };

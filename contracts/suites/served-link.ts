@@ -1,14 +1,13 @@
 /** For tests of the link: a served link with doors that record, and a bare HTTP/2 client in the sandbox's place. */
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http2";
 import type { Socket } from "node:net";
-import type { HostToolCall } from "../../../contracts/wire/tools.ts";
-import type { ToolResult, TurnEvent } from "../../../contracts/wire/turn.ts";
-import { openSocketPair } from "../../../contracts/suites/socket-pair.ts";
-import type { LinkSession, TurnDoors } from "../../ports/link.ts";
-import type { ModelCallOptions, ModelStreamPart } from "../../ports/model.ts";
-import { createLinkServer, type LinkLimits } from "./index.ts";
+import type { HostToolCall } from "../wire/tools.ts";
+import type { ToolResult, TurnEvent } from "../wire/turn.ts";
+import { openSocketPair } from "./socket-pair.ts";
+import type { LinkServer, LinkSession, TurnDoors } from "../../host/ports/link.ts";
+import type { ModelCallOptions, ModelStreamPart } from "../../host/ports/model.ts";
 
-export interface Recorded {
+interface Recorded {
   readonly events: TurnEvent[];
   readonly results: ToolResult[];
   readonly finishes: string[];
@@ -32,7 +31,8 @@ export interface ServedLink extends AsyncDisposable {
   open(headers: OutgoingHttpHeaders): Promise<{ status: number; stream: ClientHttp2Stream }>;
 }
 
-export async function serveLink(doors: Partial<TurnDoors> = {}, limits: Partial<LinkLimits> = {}): Promise<ServedLink> {
+/** Doors that are not given record and agree. */
+export async function serveLink(server: LinkServer, doors: Partial<TurnDoors> = {}): Promise<ServedLink> {
   const pair = await openSocketPair();
   const recorded: Recorded = { events: [], results: [], finishes: [], tools: [], models: [] };
   const recording: TurnDoors = {
@@ -53,7 +53,7 @@ export async function serveLink(doors: Partial<TurnDoors> = {}, limits: Partial<
     },
     ...doors,
   };
-  const link = createLinkServer(limits).serve(pair.host, recording);
+  const link = server.serve(pair.host, recording);
   const client = connect("http://host", { createConnection: () => pair.sandbox });
   client.on("error", () => undefined);
   return {
