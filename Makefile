@@ -18,7 +18,7 @@ toolchain: ## install the pinned Node and the dependencies from the lockfile
 	@$(BUILD)/toolchain.sh
 
 build: toolchain ## bundle host and runner into dist/
-	@"$(NODE)" $(BUILD)/bundle.ts --if-changed $(QUIET)
+	@"$(NODE)" $(BUILD)/bundle.ts $(QUIET)
 
 engine: build ## find a container engine; as root on Debian, Ubuntu, Raspberry Pi OS: install and start one
 	@$(BUILD)/engine.sh $(QUIET)
@@ -62,7 +62,7 @@ bench: image ## measure; results in bench/results/latest.json
 	@"$(NODE)" bench/harness/main.ts $(ARGS)
 
 long: image ## what takes longer than a test may: 200 rounds of kill -9
-	@HERMIT_KILL_ROUNDS=200 $(BIN)/vitest run --project engine security/crash
+	@HERMIT_KILL_ROUNDS=200 HERMIT_KILL_RESULT=bench/results/kill-9.json $(BIN)/vitest run --project engine security/crash
 
 clean: ## remove what was built; dependencies and images stay
 	@rm -rf dist

@@ -49,6 +49,14 @@ function program(): Command {
       const { configCheck } = await import("./cli/config-check.ts");
       process.exitCode = await configCheck({ ...hermit.opts(), ...options });
     });
+  config
+    .command("show")
+    .description("every setting, its value and where it came from; keys are never shown")
+    .option("--json", "as JSON")
+    .action(async (options: { json?: boolean }) => {
+      const { configShow } = await import("./cli/config-show.ts");
+      await configShow({ ...hermit.opts(), ...options });
+    });
   hermit
     .command("engine")
     .description("which container engine is used")

@@ -5,19 +5,14 @@
  *                                   answer: SSE, one V4 stream part per `data:` line, then `[DONE]`
  *   errors: HTTP status + ModelError
  *
- * The `authorization` header is required by the provider and means nothing here: the stream is the identity.
+ * The body's schema is the door's own, because it is policy: what a sandbox may put into a call made with the host's key
+ * (host/adapters/link-http2/model-call.ts). The `authorization` header is required by the provider and means nothing here: the stream is the identity.
  */
 import * as z from "zod";
 
 export const MODEL_BASE_PATH = "/v1/model";
 export const MODEL_STEP_PATH = "/v1/model/language-model";
 export const MODEL_ID_HEADER = "ai-language-model-id";
-
-/** What the door reads of the call; the rest is checked by the library that makes the upstream call. */
-export const ModelCall = z.looseObject({
-  prompt: z.array(z.looseObject({ role: z.enum(["system", "user", "assistant", "tool"]) })).min(1),
-});
-export type ModelCall = z.infer<typeof ModelCall>;
 
 export const ModelErrorType = z.enum([
   "authentication_error",

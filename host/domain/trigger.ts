@@ -2,7 +2,7 @@ import type { Group } from "./group.ts";
 import { isMain } from "./group.ts";
 
 /** `@Name` at the start, any case, followed by a word boundary (contract §2). */
-export function triggerPattern(assistantName: string): RegExp {
+function triggerPattern(assistantName: string): RegExp {
   return new RegExp(`^@${assistantName.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}\\b`, "i");
 }
 

@@ -10,17 +10,6 @@
  */
 export type TurnState = "running" | "delivering" | "done" | "failed";
 
-const NEXT: Record<TurnState, readonly TurnState[]> = {
-  running: ["delivering", "done", "failed"],
-  delivering: ["done", "failed"],
-  done: [],
-  failed: [],
-};
-
-export function mayMove(from: TurnState, to: TurnState): boolean {
-  return NEXT[from].includes(to);
-}
-
 /** How one run ended. `interrupted`: the host stopped or died under it; the turn goes on with a new run. */
 export type RunOutcome = "done" | "failed" | "stopped" | "timeout" | "interrupted";
 

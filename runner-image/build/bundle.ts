@@ -3,7 +3,7 @@
  * chosen. CommonJS because importing node's own modules as ESM builds namespaces that load far more than is used.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { basename, dirname, join, relative } from "node:path";
+import { join, relative } from "node:path";
 import { type BuildOptions, build, type Plugin } from "esbuild";
 import { dockerodeStubs } from "../../host/adapters/sandbox-docker/bundle-stubs.ts";
 import { englishZodLocales, withoutUndici } from "./bundle-plugins.ts";
@@ -18,6 +18,7 @@ const LAZY: Record<string, string> = {
   "host/cli/stop.ts": "cli-stop",
   "host/cli/engine.ts": "cli-engine",
   "host/cli/config-check.ts": "cli-config-check",
+  "host/cli/config-show.ts": "cli-config-show",
   "host/adapters/model-offline/index.ts": "model-offline",
   "host/adapters/model-scripted/index.ts": "model-scripted",
   "host/adapters/model-openai-compatible/index.ts": "model-openai-compatible",
@@ -67,8 +68,7 @@ const runner = await build({
   outdir: DIST,
   plugins: [englishZodLocales, withoutUndici],
 });
-for (const [path, { bytes }] of Object.entries({ ...host.metafile?.outputs, ...runner.metafile?.outputs })) {
-  if (path.endsWith(".cjs"))
-    process.stderr.write(`build: ${join(basename(dirname(path)), basename(path))} ${Math.round(bytes / 1024)} KB\n`);
-}
+const bundles = Object.entries({ ...host.metafile?.outputs, ...runner.metafile?.outputs }).filter(([path]) => path.endsWith(".cjs"));
+const kilobytes = bundles.reduce((sum, [, { bytes }]) => sum + bytes, 0) / 1024;
+process.stderr.write(`build: ${bundles.length} bundles, ${Math.round(kilobytes)} KB\n`);
 writeFileSync(join(DIST, "package.json"), '{ "type": "commonjs" }\n');

@@ -21,6 +21,10 @@ export class ByteReader {
     await this.#chunks.return?.();
   }
 
+  async skip(count: number): Promise<void> {
+    for await (const _ of this.take(count));
+  }
+
   async *take(count: number): AsyncGenerator<Buffer> {
     let missing = count;
     while (missing > 0) {

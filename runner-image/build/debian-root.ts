@@ -120,7 +120,7 @@ function followLines(stream: NodeJS.ReadableStream, detail: (text: string) => vo
 }
 
 function mmdebstrapFailed(lines: readonly string[]): BuildError {
-  const telling = lines.findLast((line) => /^E: |error|fail|no space/i.test(line)) ?? lines.at(-1) ?? "it said nothing";
+  const telling = lines.find((line) => /^E: |error|fail|no space/i.test(line)) ?? lines.at(-1) ?? "it said nothing";
   const all = lines.join("\n");
   const cause = /no space left/i.test(all) ? "no space left on device" : telling.replace(/^E: /, "");
   return new BuildError(`mmdebstrap failed: ${cause}`, remedyFor(all));

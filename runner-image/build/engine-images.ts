@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { type IncomingMessage, request } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import type { EngineInfo } from "../../host/adapters/sandbox-docker/find-engine.ts";
 import { BuildError } from "./report.ts";
 
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
@@ -27,10 +28,10 @@ interface Call {
  * a client library: an image that is up to date must be seen in a fraction of a second, and loading one costs more.
  */
 export class EngineImages {
-  readonly #socketPath: string;
+  readonly #engine: EngineInfo;
 
-  constructor(socketPath: string) {
-    this.#socketPath = socketPath;
+  constructor(engine: EngineInfo) {
+    this.#engine = engine;
   }
 
   async inspect(name: string): Promise<StoredImage | undefined> {
@@ -45,7 +46,12 @@ export class EngineImages {
 
   /** Makes an image of one layer from a tar; `changes` are Dockerfile lines that need no run. */
   async importTar(image: string, changes: readonly string[], tar: AsyncIterable<Buffer>): Promise<void> {
-    // The tag goes inside "repo": Podman ignores it in a field of its own.
+    if (this.#engine.kind === "podman") {
+      // Podman's own call: its copy of Docker's leaves the whole tar behind in the temporary folder.
+      const query = { reference: image, changes };
+      await successText(await this.#send({ method: "POST", path: "/v4.0.0/libpod/images/import", query, tar }));
+      return;
+    }
     const query = { fromSrc: "-", repo: image, changes };
     await readProgress(await this.#send({ method: "POST", path: "/images/create", query, tar }), () => undefined);
   }
@@ -109,9 +115,9 @@ export class EngineImages {
       if (body) headers["content-length"] = String(body.length);
       if (call.tar) headers["content-type"] = "application/x-tar";
       const path = `${call.path}${queryText(call.query)}`;
-      const outgoing = request({ socketPath: this.#socketPath, method: call.method, path, headers, agent: false });
+      const outgoing = request({ socketPath: this.#engine.socketPath, method: call.method, path, headers, agent: false });
       outgoing.once("response", resolve);
-      outgoing.once("error", (error) => reject(engineGone(this.#socketPath, error)));
+      outgoing.once("error", (error) => reject(engineGone(this.#engine.socketPath, error)));
       if (!call.tar) {
         outgoing.end(body);
         return;

@@ -62,7 +62,7 @@ async function ensureImage(options: Options): Promise<void> {
   const inputs = readInputs(process.env);
   const found = await findEngine(engineCandidates(process.env));
   if (!found) throw new BuildError("no container engine answers", "type: make engine");
-  const engine = new EngineImages(found.socketPath);
+  const engine = new EngineImages(found);
   const image = `${REPOSITORY}:${inputs.hash.slice(0, 16)}`;
   const cache = new RootCache();
   const present = options.noCache || options.updateLock ? undefined : await engine.inspect(image);

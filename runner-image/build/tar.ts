@@ -17,6 +17,8 @@ export interface NewEntry {
   readonly content?: Buffer;
 }
 
+type OnWanted = (path: string, content: Buffer) => void;
+
 export function* tarEntry(entry: NewEntry): Generator<Buffer> {
   const size = entry.content?.length ?? 0;
   const header = Buffer.alloc(BLOCK);
@@ -38,23 +40,24 @@ export function* tarEntry(entry: NewEntry): Generator<Buffer> {
  * made: times, owner names, device nodes, and files an engine puts into each container. The end mark is left off, so
  * that entries can follow. Files named in `wanted` are also handed to the caller.
  */
-export async function* normalised(
-  source: AsyncIterable<Buffer>,
-  wanted: ReadonlySet<string>,
-  onWanted: (path: string, content: Buffer) => void,
-): AsyncGenerator<Buffer> {
+export async function* normalised(source: AsyncIterable<Buffer>, wanted: ReadonlySet<string>, onWanted: OnWanted): AsyncGenerator<Buffer> {
   const input = new ByteReader(source);
+  try {
+    yield* normalisedEntries(input, wanted, onWanted);
+  } finally {
+    await input.close();
+  }
+}
+
+async function* normalisedEntries(input: ByteReader, wanted: ReadonlySet<string>, onWanted: OnWanted): AsyncGenerator<Buffer> {
   let extensions: Buffer[] = [];
   let longPath: string | undefined;
   for (;;) {
     const header = await input.read(BLOCK);
-    if (header.length < BLOCK || header.every((byte) => byte === 0)) break;
+    if (header.every((byte) => byte === 0)) break;
+    if (header.length < BLOCK) throw new Error("the root file system's tar ends in the middle");
     const size = sizeOf(header);
     const type = String.fromCharCode(header[156] ?? 0);
-    if (type === "g") {
-      for await (const _ of input.take(padded(size)));
-      continue;
-    }
     if (type === "x" || type === "L" || type === "K") {
       if (size > MAX_EXTENSION_BYTES) throw new Error("the root file system's tar has an oversized extension header");
       const body = (await input.read(padded(size))).subarray(0, size);
@@ -65,16 +68,13 @@ export async function* normalised(
       continue;
     }
     const path = (longPath ?? pathOf(header)).replace(/^\.\//, "").replace(/\/$/, "");
-    const before = extensions;
+    const isKept = type !== "g" && !dependsOnMachine(path, type);
+    if (isKept) yield* [...extensions, settled(header)];
     extensions = [];
     longPath = undefined;
-    if (dependsOnMachine(path, type)) {
-      for await (const _ of input.take(padded(size)));
-      continue;
-    }
-    yield* before;
-    yield settled(header);
-    if (wanted.has(path) && size <= MAX_CAPTURE_BYTES) {
+    if (!isKept) {
+      await input.skip(padded(size));
+    } else if (wanted.has(path) && size <= MAX_CAPTURE_BYTES) {
       const body = await input.read(padded(size));
       onWanted(path, body.subarray(0, size));
       yield body;
@@ -83,7 +83,7 @@ export async function* normalised(
     }
   }
   // Read to the end: a producer that cannot write its padding would report a broken pipe as a failure.
-  for await (const _ of input.take(Number.POSITIVE_INFINITY));
+  await input.skip(Number.POSITIVE_INFINITY);
 }
 
 function dependsOnMachine(path: string, type: string): boolean {

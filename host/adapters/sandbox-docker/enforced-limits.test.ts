@@ -88,10 +88,16 @@ describe("what the engine says it created", () => {
 
   test("an engine that passes its proxy settings on is refused, without repeating the password in them", () => {
     const error = refusal(() => assertCreatedAsAsked(made({}, ["https_proxy=http://user:geheim@proxy:3128"]), limits));
+    refusal(() => assertCreatedAsAsked(made({}, ["HTTP_PROXY=http://127.0.0.1:80@proxy:3128"]), limits));
     expect(error.message).toContain("https_proxy");
     expect(error.message).not.toContain("geheim");
     expect(error.hint).toContain("http_proxy = false");
   });
+});
+
+test("the image's own settings for the proxy in the sandbox are not the engine's", () => {
+  const env = ["NODE_USE_ENV_PROXY=1", "HTTP_PROXY=http://127.0.0.1:8118", "https_proxy=http://localhost:8118/", "NO_PROXY=localhost"];
+  expect(assertCreatedAsAsked(made({}, env), limits)).toEqual([]);
 });
 
 describe("what the kernel holds", () => {

@@ -40,7 +40,7 @@ export function assertCreatedAsAsked(made: ContainerInspection, limits: SandboxL
   if (!capabilitiesAreGone(host)) throw dropped("the dropped capabilities", "ALL", host.CapDrop, ISOLATION_HINT);
   if (!host.SecurityOpt?.some((option) => /^no-new-privileges(?:[:=]true)?$/.test(option)))
     throw dropped("no-new-privileges", "no-new-privileges", host.SecurityOpt, ISOLATION_HINT);
-  const proxy = made.Config.Env?.find((entry) => /^[a-z_]*proxy=/i.test(entry));
+  const proxy = made.Config.Env?.find((entry) => FOREIGN_PROXY.test(entry));
   // Podman hands its own proxy settings on, and they may hold a password.
   if (proxy !== undefined)
     throw notEnforced(
@@ -66,6 +66,9 @@ function capabilitiesAreGone(host: ContainerInspection["HostConfig"]): boolean {
   const added = host.CapAdd ?? [];
   return added.length === 0 && (dropped.includes("ALL") || DEFAULT_CAPABILITIES.every((name) => dropped.includes(name)));
 }
+
+/** A proxy on the sandbox's own loopback is the runner's. */
+const FOREIGN_PROXY = /^(https?|ftp|all)_proxy=(?!http:\/\/(127\.\d+\.\d+\.\d+|localhost|\[::1\])(:\d+)?\/?$)/i;
 
 /** The least both engines would grant. */
 const DEFAULT_CAPABILITIES = [

@@ -5,7 +5,8 @@
  * members only, and a new version of dockerode is compared with this file alone.
  */
 import { Agent } from "node:http";
-import type { Duplex } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
+import { text } from "node:stream/consumers";
 import Docker from "dockerode";
 import { type ErrorCode, SandboxError } from "../../domain/errors.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -50,7 +51,6 @@ export interface EngineContainer {
   readonly id: string;
   inspect(call: EngineCall): Promise<ContainerInspection>;
   start(call: EngineCall): Promise<unknown>;
-  wait(options: { condition: "next-exit" | "not-running" | "removed" } & EngineCall): Promise<{ StatusCode: number }>;
   stats(options: { stream: false; "one-shot": true } & EngineCall): Promise<ContainerStats>;
   pause(call: EngineCall): Promise<unknown>;
   unpause(call: EngineCall): Promise<unknown>;
@@ -80,6 +80,8 @@ export interface Engine {
   /** Not cancellable: a request given up half-way may still leave a container behind. */
   create(name: string, body: ContainerBody): Promise<CreatedContainer>;
   container(id: string): EngineContainer;
+  /** Resolves when the container has ended; rejects when the engine gives the request up or goes away. */
+  waitForEnd(id: string, condition: "next-exit" | "not-running", call: EngineCall): Promise<void>;
   /** stderr always; frames as described in stdio-link.ts. */
   attach(id: string, streams: AttachedStreams, call: EngineCall): Promise<Duplex>;
   list(
@@ -91,11 +93,15 @@ export interface Engine {
 }
 
 interface DockerodeShape {
-  readonly modem: { dial(request: object, done: (error: unknown, answer: unknown) => void): void };
+  readonly modem: Modem;
   info(call: EngineCall): Promise<EngineFacts>;
   getContainer(id: string): EngineContainer;
   getImage(name: string): { inspect(call: EngineCall): Promise<unknown> };
   listContainers(options: object): Promise<{ Id: string; Labels: Record<string, string> }[]>;
+}
+
+interface Modem {
+  dial(request: object, done: (error: unknown, answer: unknown) => void): void;
 }
 
 export function connectEngine(socketPath: string): Engine {
@@ -119,20 +125,22 @@ export function connectEngine(socketPath: string): Engine {
     inspectImage: (name, call) => docker.getImage(name).inspect({ ...call }),
     list: (labels, call) => docker.listContainers({ all: true, filters: { label: [...labels] }, ...call }),
     // dockerode's own createContainer drops the warnings and repeats the whole body in the address.
-    create: (name, body) =>
-      new Promise((resolve, reject) => {
-        const request = {
-          path: "/containers/create?",
-          method: "POST",
-          options: { _query: { name }, _body: body },
-          statusCodes: { 200: true, 201: true, 400: "bad parameter", 404: "not found", 409: "conflict", 500: "server error" },
-        };
-        docker.modem.dial(request, (error, answer) => {
-          if (error) reject(error);
-          else resolve(answer as CreatedContainer);
-        });
-      }),
+    create: async (name, body) => {
+      const statusCodes = { 200: true, 201: true, 400: "bad parameter", 404: "not found", 409: "conflict", 500: "server error" };
+      const options = { _query: { name }, _body: body };
+      return (await dial(docker.modem, { path: "/containers/create?", method: "POST", options, statusCodes })) as CreatedContainer;
+    },
+    // Nor its own wait: engines answer the head at once and the body at the end, and where they go away in between it never settles.
+    waitForEnd: async (id, condition, { abortSignal }) => {
+      const request = { path: `/containers/${id}/wait?`, method: "POST", isStream: true, options: { condition }, abortSignal };
+      const answer = await dial(docker.modem, { ...request, statusCodes: { 200: true, 404: "no such container", 500: "server error" } });
+      await text(answer as Readable);
+    },
   };
+}
+
+function dial(modem: Modem, request: object): Promise<unknown> {
+  return new Promise((resolve, reject) => modem.dial(request, (error, answer) => (error ? reject(error) : resolve(answer))));
 }
 
 /** HTTP status the engine answered with; undefined when it was never reached. */
@@ -146,11 +154,11 @@ const UNREACHABLE = new Set(["ENOENT", "ECONNREFUSED", "EACCES", "EPERM", "ECONN
 /** What the catcher may conclude from a failed engine call. `otherwise`: the code where the engine was there and said no. */
 export function engineError(operation: string, cause: unknown, otherwise: ErrorCode = "SANDBOX_START_FAILED"): SandboxError {
   if (cause instanceof SandboxError) return cause;
-  const text = cause instanceof Error ? cause.message.trim() : String(cause);
+  const words = cause instanceof Error ? cause.message.trim() : String(cause);
   const code: unknown = Object(cause).code;
   if (statusOf(cause) === undefined && typeof code === "string" && UNREACHABLE.has(code)) {
     const denied = code === "EACCES" || code === "EPERM";
-    return new SandboxError("ENGINE_UNREACHABLE", `${operation}: the container engine does not answer (${text}).`, {
+    return new SandboxError("ENGINE_UNREACHABLE", `${operation}: the container engine does not answer (${words}).`, {
       hint: denied
         ? "Let this user open the engine's socket: add it to the docker group and log in again."
         : "Start the container engine, for example: sudo systemctl start docker",
@@ -158,7 +166,7 @@ export function engineError(operation: string, cause: unknown, otherwise: ErrorC
       cause,
     });
   }
-  return new SandboxError(otherwise, `${operation}: ${text}`, { retryable: true, cause });
+  return new SandboxError(otherwise, `${operation}: ${words}`, { retryable: true, cause });
 }
 
 /** No engine call outside a start may hang for ever. 30 s: removing a container from a busy SD card takes several. */

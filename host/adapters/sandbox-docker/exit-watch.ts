@@ -5,7 +5,7 @@
  * container that ended before the engine had registered the request.
  */
 import type { SandboxExit } from "../../ports/sandbox-runtime.ts";
-import { type ContainerInspection, type EngineContainer } from "./engine-api.ts";
+import type { ContainerInspection, Engine, EngineContainer } from "./engine-api.ts";
 
 /** 128 + SIGKILL: what engines report for a container that was killed. */
 const KILLED = 137;
@@ -13,12 +13,14 @@ const KILLED = 137;
 export class ExitWatch {
   /** Never rejects. */
   readonly exited: Promise<SandboxExit>;
+  readonly #engine: Engine;
   readonly #container: EngineContainer;
   readonly #settled = Promise.withResolvers<SandboxExit>();
   readonly #abort = new AbortController();
   #lost = false;
 
-  constructor(container: EngineContainer) {
+  constructor(engine: Engine, container: EngineContainer) {
+    this.#engine = engine;
     this.#container = container;
     this.exited = this.#settled.promise;
     void this.#follow("next-exit");
@@ -49,7 +51,7 @@ export class ExitWatch {
   async #follow(condition: "next-exit" | "not-running"): Promise<void> {
     const abortSignal = this.#abort.signal;
     try {
-      await this.#container.wait({ condition, abortSignal }).catch(() => {});
+      await this.#engine.waitForEnd(this.#container.id, condition, { abortSignal }).catch(() => {});
       if (abortSignal.aborted) return;
       const found = await this.#container.inspect({ abortSignal });
       if (hasEnded(found)) this.#settle(exitOf(found));

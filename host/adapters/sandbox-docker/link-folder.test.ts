@@ -50,8 +50,9 @@ describe("a sandbox's socket", () => {
     await Promise.all(endings.filter((_, n) => crowd[n] !== greeted));
     expect(greeted.destroyed).toBe(false);
     expect(await refusal(connect(path))).toBe("ENOENT");
+    const ended = once(greeted, "close");
     await link.close();
-    await once(greeted, "close");
+    await ended;
   });
 
   test("whose path the kernel would cut is refused before anything is made, with the fix", async () => {

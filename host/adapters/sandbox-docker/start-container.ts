@@ -5,6 +5,7 @@
  * Everything acquired goes on the release stack before the next step begins, and comes off in reverse on any failure, the signal included.
  * A create or start request is never broken off: what it left behind would be unknown. It is awaited, then undone.
  */
+import { stat } from "node:fs/promises";
 import { SandboxError, isHostError } from "../../domain/errors.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Log } from "../../ports/log.ts";
@@ -44,6 +45,7 @@ export async function startContainer(parts: StartParts, spec: SandboxSpec, signa
   const deadline = undo.use(openStartDeadline(clock, spec.startTimeoutMs, signal));
   deadline.throwIfOver();
   const facts = await deadline.race(parts.facts());
+  await deadline.race(assertMountsExist(spec));
 
   const sandboxId = newSandboxId();
   const folder = parts.link === "socket" ? await openLinkFolder(parts.runtimeDir, sandboxId) : undefined;
@@ -62,7 +64,7 @@ export async function startContainer(parts: StartParts, spec: SandboxSpec, signa
   });
   const container = await deadline.race(pending.create(body));
 
-  const watch = new ExitWatch(container);
+  const watch = new ExitWatch(engine, container);
   undo.defer(() => watch.close());
   const [made, attached] = await deadline.race(
     Promise.all([
@@ -107,6 +109,18 @@ export async function startContainer(parts: StartParts, spec: SandboxSpec, signa
       await folder?.close().catch(logLeftOver(log, "its socket folder"));
     },
   });
+}
+
+/** Podman would make a missing folder as root; Docker refuses it. */
+async function assertMountsExist(spec: SandboxSpec): Promise<void> {
+  for (const { hostPath, containerPath } of spec.mounts) {
+    await stat(hostPath).catch((cause: unknown): never => {
+      throw new SandboxError("SANDBOX_START_FAILED", `Nothing at ${hostPath} to mount at ${containerPath}.`, {
+        hint: "Create the folder or take the mount out of the group's configuration.",
+        cause,
+      });
+    });
+  }
 }
 
 /** A container from the moment its creation is asked for, so that it can be undone at any moment after. */
