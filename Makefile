@@ -2,7 +2,7 @@
 # `make run` reach the host and standard output holds replies only.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup toolchain build engine image run check format lint types unused arrows test unit engine-test contracts security bench long clean
+.PHONY: help setup toolchain lock build engine image run check format lint types unused arrows test unit engine-test contracts security bench long clean
 
 BUILD := runner-image/build
 NODE = $$($(BUILD)/pinned-node.sh)
@@ -16,6 +16,10 @@ setup: toolchain build engine image ## everything `run` and `test` need: depende
 
 toolchain: ## install the pinned Node and the dependencies from the lockfile
 	@$(BUILD)/toolchain.sh
+
+lock: ## after a change in package.json: bring package-lock.json in step
+	@npm install --package-lock-only --ignore-scripts $(QUIET)
+	@"$(NODE)" $(BUILD)/complete-lock.ts $(QUIET)
 
 build: toolchain ## bundle host and runner into dist/
 	@"$(NODE)" $(BUILD)/bundle.ts $(QUIET)
