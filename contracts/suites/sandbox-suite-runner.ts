@@ -21,7 +21,7 @@ export async function runSuiteRunner(link: Duplex, signal: AbortSignal): Promise
   link.once("end", () => code.resolve(0));
   link.once("close", () => code.resolve(0));
   const answer = async (line: string): Promise<void> => {
-    const [verb = "", rest = ""] = splitOnce(line);
+    const [verb, rest] = splitOnce(line);
     if (verb === "exit") return code.resolve(Number(rest));
     if (verb === "deaf") deaf = true;
     const reply = verb === "echo" ? rest : verb === "again" ? await connectAgain() : verb === "run" ? await runScript(rest) : verb;
@@ -44,7 +44,9 @@ function splitOnce(line: string): [string, string] {
 }
 
 async function connectAgain(): Promise<string> {
-  const socket = connect(process.env["HERMIT_LINK"] ?? "");
+  const address = process.env["HERMIT_LINK"];
+  if (address === undefined || address === "stdio") return "no socket";
+  const socket = connect(address);
   return new Promise((resolve) => {
     socket.once("error", (error: NodeJS.ErrnoException) => resolve(`refused ${error.code}`));
     // Connected is not yet accepted: only what a connection carries counts.

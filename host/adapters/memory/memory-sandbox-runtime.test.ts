@@ -1,12 +1,20 @@
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { type ClientHttp2Session, connect, createServer, type Http2Server, performServerHandshake } from "node:http2";
+import {
+  type ClientHttp2Session,
+  connect,
+  createServer,
+  type Http2Server,
+  performServerHandshake,
+  type ServerHttp2Stream,
+} from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { afterAll, describe, expect, test } from "vitest";
-import { runSandboxRuntimeSuite, type SandboxHarness, start } from "../../../contracts/suites/sandbox-runtime.ts";
+import { start } from "../../../contracts/suites/sandbox-conversation.ts";
+import { runSandboxRuntimeSuite, type SandboxHarness } from "../../../contracts/suites/sandbox-runtime.ts";
 import { runSuiteRunner } from "../../../contracts/suites/sandbox-suite-runner.ts";
 import { SandboxError } from "../../domain/errors.ts";
 import type { SandboxSpec } from "../../ports/sandbox-runtime.ts";
@@ -34,10 +42,12 @@ async function makeHarness(): Promise<SandboxHarness & { runtime: MemoryRuntime 
   const runtime = createMemoryRuntime({ runner: runSuiteRunner, clock: systemClock });
   const failing = createMemoryRuntime({ runner: runSuiteRunner, clock: systemClock });
   failing.failNextStart(new SandboxError("SANDBOX_LINK_FAILED", "The runner exited with code 3.", { retryable: true }));
+  const imageless = createMemoryRuntime({ runner: runSuiteRunner, clock: systemClock });
+  imageless.failNextStart(new SandboxError("IMAGE_MISSING", "There is no image."));
   return {
     runtime,
     failing,
-    imageless: runtime,
+    imageless,
     spec,
     leftOver: async () => (await runtime.listOwned("home")).map(({ id }) => id),
     close: () => runtime.close(),
@@ -46,7 +56,6 @@ async function makeHarness(): Promise<SandboxHarness & { runtime: MemoryRuntime 
 
 runSandboxRuntimeSuite("memory twin", makeHarness, {
   "check refuses where the image is missing and says what to do": "the twin has no image",
-  "a start without an image leaves nothing": "the twin has no image",
   "a second connection to the link's socket is refused": "the twin's runner is handed its end and never sees a socket",
 });
 
@@ -126,8 +135,8 @@ describe("memory twin", () => {
     const server: Http2Server = createServer();
     const lengths: number[] = [];
     const sandbox = await runtime.start(spec(), NEVER);
-    const session = performServerHandshake(sandbox.link as Parameters<typeof performServerHandshake>[0]);
-    session.on("stream", async (stream) => {
+    const session = performServerHandshake(sandbox.link);
+    const serve = async (stream: ServerHttp2Stream): Promise<void> => {
       lengths.push((await buffer(stream)).length);
       if (lengths.length === 5) {
         await sandbox.pause();
@@ -135,7 +144,8 @@ describe("memory twin", () => {
       }
       stream.respond({ ":status": 200 });
       stream.end("done");
-    });
+    };
+    session.on("stream", (stream) => void serve(stream));
     expect(await sandbox.exited).toEqual({ code: 0, outOfMemory: false });
     expect(lengths).toHaveLength(20);
     expect(lengths[10]).toBe(body.length);

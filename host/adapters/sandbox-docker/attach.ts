@@ -17,7 +17,7 @@ export function attachToContainer(socketPath: string, id: string, streams: Attac
     const call = request({
       socketPath,
       method: "POST",
-      path: `/containers/${id}/attach?${query}`,
+      path: `/containers/${id}/attach?${query.toString()}`,
       headers: { host: "engine", connection: "Upgrade", upgrade: "tcp", "content-length": 0 },
       agent: false,
     });

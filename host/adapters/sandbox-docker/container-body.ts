@@ -10,7 +10,7 @@ export const LABELS = {
 export const ROLE = "sandbox";
 
 /** Where the link's folder appears inside. */
-export const LINK_FOLDER = "/run/hermit";
+const LINK_FOLDER = "/run/hermit";
 export const LINK_SOCKET = "link.sock";
 
 const MIB = 1024 * 1024;
@@ -87,7 +87,7 @@ export function containerBody(spec: SandboxSpec, options: BodyOptions) {
   };
 }
 
-export function ownerLabels(owner: SandboxOwner): Record<string, string> {
+function ownerLabels(owner: SandboxOwner): Record<string, string> {
   return {
     [LABELS.role]: ROLE,
     [LABELS.instance]: owner.instance,

@@ -4,15 +4,17 @@
 import type { Duplex } from "node:stream";
 import type { Clock } from "../../ports/clock.ts";
 import type { Sandbox, SandboxExit, SandboxStats } from "../../ports/sandbox-runtime.ts";
-import { callEngine, type ContainerStats, type EngineContainer } from "./engine-api.ts";
+import { readEngineStats, readKernelUsage } from "./container-usage.ts";
+import { callEngine, type EngineContainer } from "./engine-api.ts";
 import { removeContainer } from "./remove-container.ts";
 
 /** After SIGKILL; a process in an uninterruptible read from a slow disk may take this long to go. */
 const KILL_WAIT_MS = 5_000;
-const NANO = 1e9;
 
 export interface StartedContainer {
   readonly container: EngineContainer;
+  /** Its first process, as the engine's machine numbers it. */
+  readonly pid: number;
   readonly link: Duplex;
   readonly exited: Promise<SandboxExit>;
   readonly clock: Clock;
@@ -27,6 +29,7 @@ export class DockerSandbox implements Sandbox {
   /** Resolves when nothing is left of it; never rejects. */
   readonly removed: Promise<void>;
   readonly #container: EngineContainer;
+  readonly #pid: number;
   readonly #clock: Clock;
   readonly #release: () => Promise<void>;
   readonly #hurry = Promise.withResolvers<void>();
@@ -41,6 +44,7 @@ export class DockerSandbox implements Sandbox {
     this.exited = started.exited;
     this.removed = this.#gone.promise;
     this.#container = started.container;
+    this.#pid = started.pid;
     this.#clock = started.clock;
     this.#release = started.release;
     void started.exited.then(() => {
@@ -61,7 +65,10 @@ export class DockerSandbox implements Sandbox {
   }
 
   async stats(): Promise<SandboxStats> {
-    return readStats(await this.#call("measure", (call) => this.#container.stats({ stream: false, "one-shot": true, ...call })));
+    const seen = await readKernelUsage(this.#pid, this.id);
+    return (
+      seen ?? readEngineStats(await this.#call("measure", (call) => this.#container.stats({ stream: false, "one-shot": true, ...call })))
+    );
   }
 
   stop(graceMs: number): Promise<void> {
@@ -115,15 +122,4 @@ export class DockerSandbox implements Sandbox {
   #call<T>(verb: string, call: (options: { abortSignal: AbortSignal }) => Promise<T>): Promise<T> {
     return callEngine(this.#clock, `Cannot ${verb} sandbox ${this.id.slice(0, 12)}`, call, "SANDBOX_DIED");
   }
-}
-
-/** Page cache the kernel would drop before it kills is no use of memory. cgroup v1 says `total_inactive_file`, v2 `inactive_file`, Podman neither. */
-function readStats(stats: ContainerStats): SandboxStats {
-  const memory = stats.memory_stats;
-  const cache = memory?.stats?.["total_inactive_file"] ?? memory?.stats?.["inactive_file"] ?? 0;
-  return {
-    memoryBytes: Math.max(0, (memory?.usage ?? 0) - cache),
-    cpuSeconds: (stats.cpu_stats?.cpu_usage?.total_usage ?? 0) / NANO,
-    pids: stats.pids_stats?.current ?? 0,
-  };
 }

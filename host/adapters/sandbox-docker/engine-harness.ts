@@ -41,7 +41,7 @@ export async function testEngines(): Promise<readonly TestEngine[]> {
 }
 
 /** The built one, or what HERMIT_TEST_IMAGE names. */
-export function runnerImage(): string {
+function runnerImage(): string {
   const named = process.env["HERMIT_TEST_IMAGE"];
   if (named) return named;
   return (JSON.parse(readFileSync(join(ROOT, "dist", "image.json"), "utf8")) as { image: string }).image;
@@ -105,7 +105,7 @@ export async function makeEngineHarness(socketPath: string, changes: Partial<Doc
   };
 }
 
-export const systemClock: Clock = {
+const systemClock: Clock = {
   now: () => Date.now(),
   setTimer: (ms, callback) => {
     const timer = setTimeout(callback, ms);

@@ -1,3 +1,2 @@
-export { createDockerRuntime, type DockerRuntimeOptions } from "./docker-runtime.ts";
-export { type EngineEnvironment, type EngineInfo, engineCandidates, findEngine } from "./find-engine.ts";
+export { createDockerRuntime } from "./docker-runtime.ts";
 export { sweepRuntimeDir } from "./link-folder.ts";

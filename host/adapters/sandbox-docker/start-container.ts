@@ -82,11 +82,14 @@ export async function startContainer(parts: StartParts, spec: SandboxSpec, signa
   const verified = watch
     .confirmStarted()
     .catch(rethrow("Cannot look at the started sandbox"))
-    .then(async (pid) => assertKernelHolds(await readKernelView(pid, container.id), spec.limits));
+    .then(async (pid) => {
+      assertKernelHolds(await readKernelView(pid, container.id), spec.limits);
+      return pid;
+    });
   const connected = folder ? folder.connected : stdio.connected.then(() => stdio);
   const early = watch.exited.then((exit) => rejectEarlyExit(exit, stdio, clock));
   early.catch(() => {});
-  const [link] = await deadline.race(Promise.race([Promise.all([connected, verified]), early]));
+  const [link, pid] = await deadline.race(Promise.race([Promise.all([connected, verified]), early]));
 
   // Over a socket stderr was for diagnosis only; the engine keeps no connection for it while the sandbox lives.
   if (folder) stdio.destroy();
@@ -100,6 +103,7 @@ export async function startContainer(parts: StartParts, spec: SandboxSpec, signa
   log.debug({ sandbox: container.id, ms: clock.now() - begunAt }, "sandbox started");
   return new DockerSandbox({
     container,
+    pid,
     link,
     exited: watch.exited,
     clock,

@@ -1,5 +1,5 @@
 /** The two ways a start is given up: the caller's signal and the time it may take. */
-import { HostError, SandboxError, isHostError } from "../../domain/errors.ts";
+import { type HostError, isHostError, SandboxError } from "../../domain/errors.ts";
 import type { Clock } from "../../ports/clock.ts";
 
 export interface StartDeadline extends Disposable {

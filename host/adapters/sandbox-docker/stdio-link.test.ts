@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { Duplex, duplexPair } from "node:stream";
+import { type Duplex, duplexPair } from "node:stream";
 import { text } from "node:stream/consumers";
 import fc from "fast-check";
 import { expect, test } from "vitest";
