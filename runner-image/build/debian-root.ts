@@ -1,15 +1,13 @@
 import type { Buffer } from "node:buffer";
-import { spawn, spawnSync } from "node:child_process";
-import { readFileSync, statfsSync } from "node:fs";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { hostDistribution, packageSources } from "./debian-sources.ts";
 import type { PackageChoice } from "./packages.ts";
 import { BuildError } from "./report.ts";
 import { IMAGE_EPOCH } from "./tar.ts";
+import { makeWorkFolder, removeWorkFolder } from "./work-folder.ts";
 
-// Not /tmp: on small boards it lies in memory, and the unpacked root would not fit.
-const DEFAULT_WORK_FOLDER = "/var/tmp";
-const NEEDED_BYTES = 900e6;
 const REMEMBERED_LINES = 6;
 
 export interface DebianRootOptions {
@@ -21,12 +19,13 @@ export interface DebianRootOptions {
 /** Makes a root file system from the distribution's own archive and streams it as a tar, trimmed but not normalised. */
 export async function* debianRoot(options: DebianRootOptions): AsyncGenerator<Buffer> {
   ensureMmdebstrap(options.detail);
-  const workFolder = process.env["TMPDIR"] || DEFAULT_WORK_FOLDER;
-  checkSpace(workFolder);
   const host = hostDistribution(options.mirror);
   const sources = packageSources(host, options.mirror);
+  const workFolder = makeWorkFolder();
   const child = spawn("mmdebstrap", mmdebstrapArguments(options.packages, host.suite), {
     stdio: ["pipe", "pipe", "pipe"],
+    // A group of its own: when told to end, mmdebstrap hangs up on its whole group, which would be us.
+    detached: true,
     env: {
       ...process.env,
       TMPDIR: workFolder,
@@ -39,6 +38,15 @@ export async function* debianRoot(options: DebianRootOptions): AsyncGenerator<Bu
     child.once("error", reject);
     child.once("close", (code) => resolve(code ?? 1));
   });
+  ended.catch(() => undefined);
+  const onSignal = () => {
+    endGroup(child);
+    void ended.finally(() => {
+      removeWorkFolder(workFolder);
+      process.exit(1);
+    });
+  };
+  process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
   const lastLines = followLines(child.stderr, options.detail);
   child.stdin.on("error", () => undefined);
   child.stdin.end(sources);
@@ -50,7 +58,20 @@ export async function* debianRoot(options: DebianRootOptions): AsyncGenerator<Bu
       throw mmdebstrapFailed(lastLines);
     }
   } finally {
-    if (child.exitCode === null) child.kill("SIGTERM");
+    process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
+    if (child.exitCode === null) endGroup(child);
+    await ended.catch(() => undefined);
+    removeWorkFolder(workFolder);
+  }
+}
+
+/** The whole group: mmdebstrap alone would first let the running apt or dpkg finish, which can take minutes. */
+function endGroup(leader: ChildProcess): void {
+  if (leader.pid === undefined) return;
+  try {
+    process.kill(-leader.pid, "SIGTERM");
+  } catch {
+    // Already gone.
   }
 }
 
@@ -60,9 +81,9 @@ function mmdebstrapArguments(packages: PackageChoice, suite: string): string[] {
     "--format=tar",
     `--include=${packages.install.join(",")}`,
     ...aptSettings().map((setting) => `--aptopt=${setting}`),
-    // The script travels in the environment: an unprivileged build runs as a mapped user who may not read our files.
-    // Its own cleaning needs apt's folders, which the hook has just removed together with all it would clean.
+    // Its own cleaning needs apt's folders, which the hook below has removed together with all it would clean.
     "--skip=cleanup",
+    // The script travels in the environment: an unprivileged build runs as a mapped user who may not read our files.
     '--customize-hook=sh -c "$HERMIT_TRIM" trim "$1"',
     suite,
     "-",
@@ -92,15 +113,6 @@ function ensureMmdebstrap(detail: (text: string) => void): void {
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   const run = spawnSync("sh", ["-c", shell], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], env });
   if (run.status !== 0) throw new BuildError(`mmdebstrap could not be installed: ${lastLine(run.stderr)}`, `type: ${install}`);
-}
-
-function checkSpace(folder: string): void {
-  const { bavail, bsize } = statfsSync(folder);
-  if (bavail * bsize >= NEEDED_BYTES) return;
-  throw new BuildError(
-    `${folder} has only ${Math.round((bavail * bsize) / 1e6)} MB free, a root file system needs ${NEEDED_BYTES / 1e6} MB while it is made`,
-    "free some space there or set TMPDIR to a folder on a larger disk",
-  );
 }
 
 function followLines(stream: NodeJS.ReadableStream, detail: (text: string) => void): string[] {
@@ -133,6 +145,9 @@ function remedyFor(report: string): string {
     /could not resolve|failed to fetch|connection (failed|refused|timed out)|unable to connect|does not have a release file/i.test(report)
   ) {
     return "check that `apt-get update` works on this machine, or set HERMIT_DEBIAN_MIRROR to an archive it can reach";
+  }
+  if (/mode automatically|newuidmap|subuid|unprivileged/i.test(report)) {
+    return "an unprivileged build needs the package uidmap and a line for this user in /etc/subuid; or run the image step once as root";
   }
   return "run `mmdebstrap --verbose` with this suite to see its full report, or set HERMIT_BASE_IMAGE to a base image pinned by digest";
 }

@@ -87,6 +87,7 @@ async function buildImage(engine: EngineImages, image: string, inputs: ImageInpu
     const digest = counted.digest();
     const stored = (await engine.inspect(image))?.layers[0];
     if (stored !== digest) {
+      await engine.remove(image);
       throw new BuildError(`the engine stored layer ${stored} where ${digest} was sent`, "check its disk, then run again with --no-cache");
     }
     say(`layer ${digest}, ${megabytes(counted.bytes)}`);

@@ -30,7 +30,7 @@ export interface TurnTask {
 export type TurnEnding = "done" | "failed" | "stopped";
 
 export const INTERRUPTED =
-  "Interrupted: the host restarted while this tool ran. It may or may not have taken effect; it was not run again.";
+  "Interrupted: the sandbox or its host went down while this tool ran. It may or may not have taken effect; it was not run again.";
 
 /** Never rejects. */
 export async function runTurn(task: TurnTask): Promise<TurnEnding> {
