@@ -15,6 +15,7 @@ import { createOfflineModel } from "./adapters/model-offline/index.ts";
 import { createScriptedModel } from "./adapters/model-scripted/index.ts";
 import { openStore } from "./adapters/store-sqlite/index.ts";
 import { HostError, SandboxError } from "./domain/errors.ts";
+import type { Zone } from "./domain/schedule-zone.ts";
 import { NOTICE_MARK } from "./domain/notice.ts";
 import { createHost, type Host, type HostSettings } from "./host.ts";
 import type { DeliveryGuarantee } from "./ports/channel.ts";
@@ -23,6 +24,7 @@ import type { Model } from "./ports/model.ts";
 import type { Store } from "./ports/store.ts";
 
 const SECOND_MS = 1000;
+const UTC: Zone = { name: "UTC", stretchAt: () => ({ from: -Infinity, until: Infinity, offset: 0, before: 0 }) };
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
 const settings = (home: string): HostSettings => ({
@@ -70,6 +72,7 @@ class TableTools {
       definitions: [
         { name: "exec", description: "", inputSchema: schema, runsOn: "sandbox" },
         { name: "send_message", description: "", inputSchema: schema, runsOn: "host" },
+        { name: "schedule_task", description: "", inputSchema: schema, runsOn: "host" },
       ],
       run: async (_name, input, { signal }) => {
         const { command } = input as { command: string };
@@ -116,6 +119,7 @@ function open(
       store,
       runtime,
       workspaces: { prepare: () => ({ mounts: [], user: { uid: 1, gid: 1 } }) },
+      timeZones: { find: (name) => (name === "UTC" ? UTC : undefined), local: () => "UTC" },
       links: createLinkServer(),
       model: options.model ?? createOfflineModel(),
       channels: [new MemoryChannel({ platform, clock, delivery })],
@@ -193,9 +197,8 @@ describe("a message", () => {
     platform.say("x".repeat(10_001));
     platform.say("run: after");
     await platform.replied(2);
-    expect(texts().toSorted()).toEqual(
-      [expect.stringContaining(`${NOTICE_MARK} That message is too large (10001 bytes; the limit is 10000)`), "did after"].toSorted(),
-    );
+    expect(texts()).toContain("did after");
+    expect(texts()).toContainEqual(expect.stringContaining(`${NOTICE_MARK} That message is too large (10001 bytes; the limit is 10000)`));
     expect(runtime.started).toHaveLength(1);
   });
 
@@ -340,6 +343,28 @@ describe("a restart", () => {
     expect(store.counts().turns).toMatchObject({ delivering: 0, done: 1 });
   });
 
+  test("delivers a reply that its channel refused for now until the host gave up", async () => {
+    await open().start();
+    for (let attempt = 0; attempt < 6; attempt++) {
+      platform.failNextDelivery(new HostError("DELIVERY_FAILED", "offline", { retryable: true }));
+    }
+    platform.say("run: x");
+    // Only then: a clock that runs ahead of the runner would end the turn as silent.
+    await until(() => store.counts().turns.delivering === 1 && host.status().slots.used === 0);
+    await until(() => {
+      clock.advance(SECOND_MS);
+      return host.failures() === 1;
+    });
+    await host.settled();
+    expect(texts()).toEqual([]);
+    await host.close();
+    await open().start();
+    await platform.replied(1);
+    await host.settled();
+    expect(texts()).toEqual(["did x"]);
+    expect(store.counts()).toMatchObject({ undelivered: 0, turns: { done: 1, failed: 0 } });
+  });
+
   test("never repeats a reply on a channel that cannot tell, and says so", async () => {
     await open({ delivery: "uncertain" }).start();
     platform.say("run: x");
@@ -364,6 +389,16 @@ describe("limits", () => {
     expect(tools.calls).toHaveLength(40);
   });
 
+  test("more messages than one turn has steps for are all answered, over several turns and in order", async () => {
+    await open().start();
+    const numbers = Array.from({ length: 60 }, (_, i) => i);
+    for (const n of numbers) platform.say(`run: ${n}`);
+    await platform.replied(numbers.length);
+    await host.settled();
+    expect(texts()).toEqual(numbers.map((n) => `did ${n}`));
+    expect(store.counts().turns.done).toBeGreaterThan(1);
+  });
+
   test("a reply longer than the limit is cut in the middle, with a mark", async () => {
     await open({ model: createScriptedModel({ clock, steps: [{ text: "x".repeat(10_000) }] }) }).start();
     platform.say("go");
@@ -381,4 +416,181 @@ test("a store that fails stops the host instead of letting it act on what is not
   platform.say("run: x");
   await expect(host.broken).rejects.toMatchObject({ code: "STORE_BROKEN" });
   expect(tools.calls).toEqual([]);
+});
+
+describe("a task", () => {
+  /** A model that schedules when asked to, and answers whatever a task asks. */
+  const scheduler = (input: object): Model =>
+    createScriptedModel({
+      clock,
+      steps: [
+        { when: { lastUserContains: "arrange", step: 0 }, toolCalls: [{ name: "schedule_task", input }] },
+        { when: { lastUserContains: "arrange", step: 1 }, text: "planned" },
+        { when: { lastUserContains: "water the plants", step: 0 }, text: "watered" },
+        { when: { lastUserContains: "fail", step: 0 }, error: { status: 400, message: "no" } },
+        { text: "hello" },
+      ],
+    });
+  const every = (ms: number, prompt = "water the plants") => ({ prompt, schedule_type: "interval", schedule_value: String(ms) });
+  const planned = async (input: object): Promise<void> => {
+    await open({ model: scheduler(input) }).start();
+    platform.say("arrange");
+    await platform.replied(1);
+    await host.settled();
+  };
+
+  test("made by the agent runs when it is due, not before, and again after that", async () => {
+    await planned(every(60_000));
+    const [task] = store.tasks();
+    expect(task).toMatchObject({ folder: "main", chat: "memory:main", status: "active", contextMode: "isolated" });
+    clock.advance(59_999);
+    await host.settled();
+    expect(texts()).toEqual(["planned"]);
+    clock.advance(1);
+    await platform.replied(2);
+    await host.settled();
+    clock.advance(60_000);
+    await platform.replied(3);
+    await host.settled();
+    expect(texts()).toEqual(["planned", "watered", "watered"]);
+    expect(store.task(task?.id ?? "")).toMatchObject({ lastResult: "watered", failures: 0, lastRun: new Date(clock.now()).toISOString() });
+  });
+
+  test("that is due while the host is down runs once at the next start", async () => {
+    await planned(every(60_000));
+    await host.close();
+    clock.advance(3_600_000);
+    await open({ model: scheduler({}) }).start();
+    await platform.replied(2);
+    await host.settled();
+    clock.advance(59_999);
+    await host.settled();
+    expect(texts()).toEqual(["planned", "watered"]);
+  });
+
+  test("that skips what it missed waits for its next time; one that makes up for all runs for each", async () => {
+    await planned({ ...every(60_000), catch_up: "skip" });
+    await host.close();
+    clock.advance(150_000);
+    await open({ model: scheduler({}) }).start();
+    await host.settled();
+    expect(texts()).toEqual(["planned"]);
+    store.changeTask(store.tasks()[0]?.id ?? "", { catchUp: "all", nextRun: new Date(clock.now() - 120_000).toISOString() });
+    await host.close();
+    await open({ model: scheduler({}) }).start();
+    await platform.replied(4);
+    await host.settled();
+    expect(texts()).toEqual(["planned", "watered", "watered", "watered"]);
+  });
+
+  test("in the middle of which the host is killed goes on from its journal and is logged once", async () => {
+    const gate = tools.hold("slow");
+    const model = createScriptedModel({
+      clock,
+      steps: [{ toolCalls: [{ name: "exec", input: { command: "slow" } }] }, { text: "finished" }],
+    });
+    await open({ model }).start();
+    store.registerGroup({ chat: "memory:main", name: "main", folder: "main", trigger: "@Andy", requiresTrigger: false }, clock.now());
+    const due = new Date(clock.now()).toISOString();
+    store.createTask({
+      id: "t1",
+      folder: "main",
+      chat: "memory:main",
+      prompt: "do it",
+      scheduleType: "once",
+      scheduleValue: due,
+      contextMode: "isolated",
+      nextRun: due,
+      lastRun: null,
+      lastResult: null,
+      status: "active",
+      createdAt: due,
+      timeZone: null,
+      catchUp: "once",
+      failures: 0,
+    });
+    await host.close();
+    await open({ model }).start();
+    await gate.called;
+    const closing = host.close();
+    clock.advance(SECOND_MS);
+    await closing;
+    gate.release();
+    await open({ model }).start();
+    await platform.replied(1);
+    await host.settled();
+    expect(texts()).toEqual(["finished"]);
+    expect(tools.calls).toEqual(["slow"]);
+    expect(store.task("t1")).toMatchObject({ status: "completed", nextRun: null, lastResult: "finished" });
+  });
+
+  test("that keeps failing tells its chat each time and is paused after the fifth, which it says", async () => {
+    await planned(every(60_000, "fail"));
+    for (let run = 1; run <= 5; run++) {
+      clock.advance(60_000);
+      await platform.replied(1 + run);
+      await host.settled();
+    }
+    expect(texts().at(-1)).toMatch(/Task task-\S+ was paused: it failed 5 times in a row/);
+    expect(store.tasks()).toMatchObject([{ status: "paused", failures: 5 }]);
+    const said = texts().length;
+    clock.advance(3_600_000);
+    await host.settled();
+    expect(texts()).toHaveLength(said);
+  });
+
+  test("of a group that is gone leaves one error, is paused, and the main group is told", async () => {
+    await planned(every(60_000));
+    const vandal = new Database(join(home, "store", "messages.db"));
+    vandal.exec("UPDATE scheduled_tasks SET group_folder = 'gone'");
+    vandal.close();
+    clock.advance(60_000);
+    await platform.replied(2);
+    clock.advance(3_600_000);
+    await host.settled();
+    expect(texts()).toEqual(["planned", expect.stringMatching(/was paused: No group is registered in the folder gone/)]);
+    expect(store.tasks()).toMatchObject([{ status: "paused" }]);
+  });
+
+  test("is not answered by what people say meanwhile, and does not wait for their conversation to fall silent", async () => {
+    const gate = tools.hold("slow");
+    await open().start();
+    platform.say("run: slow");
+    await gate.called;
+    const due = new Date(clock.now()).toISOString();
+    store.createTask({
+      id: "t1",
+      folder: "main",
+      chat: "memory:main",
+      prompt: "run: task",
+      scheduleType: "once",
+      scheduleValue: due,
+      contextMode: "isolated",
+      nextRun: due,
+      lastRun: null,
+      lastResult: null,
+      status: "active",
+      createdAt: due,
+      timeZone: null,
+      catchUp: "once",
+      failures: 0,
+    });
+    store.runTaskNow("t1", clock.now());
+    gate.release();
+    await platform.replied(2);
+    await host.settled();
+    expect(texts()).toEqual(["did slow", "did task"]);
+  });
+
+  test("whose clock jumps: set back it is not early, set forward it is at most a minute late", async () => {
+    await planned(every(3_600_000));
+    const wall = clock.now();
+    clock.jump(-1_800_000);
+    clock.advance(3_600_000);
+    await host.settled();
+    expect(texts()).toEqual(["planned"]);
+    clock.jump(wall + 3_600_000 - clock.now());
+    clock.advance(60_000);
+    await platform.replied(2);
+  });
 });

@@ -10,7 +10,9 @@ import { GroupQueue } from "./dispatch/group-queue.ts";
 import { HostError, RefusedError, StoreError } from "./domain/errors.ts";
 import { maybeSentNotice } from "./domain/notice.ts";
 import { formatMessages } from "./domain/prompt.ts";
+import { TaskRules } from "./domain/task-rules.ts";
 import { startsTurn } from "./domain/trigger.ts";
+import { roomForMessages } from "./domain/turn.ts";
 import type { Channel } from "./ports/channel.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { LinkServer } from "./ports/link.ts";
@@ -18,10 +20,13 @@ import type { Log } from "./ports/log.ts";
 import type { Model } from "./ports/model.ts";
 import type { RuntimeReport, SandboxLimits, SandboxRuntime } from "./ports/sandbox-runtime.ts";
 import type { BatchRules, ClaimedTurn, Store } from "./ports/store.ts";
+import type { TimeZones } from "./ports/time-zones.ts";
 import type { Workspaces } from "./ports/workspace.ts";
 import { Delivery } from "./runs/delivery.ts";
+import { HostTools } from "./runs/host-tools.ts";
 import { MessageIntake } from "./runs/intake.ts";
 import { hostStopping, stoppedByOwner, TurnRunner, type TurnSettings } from "./runs/run-turn.ts";
+import { DueTimer } from "./scheduling/due-timer.ts";
 import { LeaseKeeper } from "./sandboxes/lease-keeper.ts";
 import { reapLeftovers } from "./sandboxes/reaper.ts";
 
@@ -29,6 +34,7 @@ export interface HostParts {
   readonly store: Store;
   readonly runtime: SandboxRuntime;
   readonly workspaces: Workspaces;
+  readonly timeZones: TimeZones;
   readonly links: LinkServer;
   readonly model: Model;
   readonly channels: readonly Channel[];
@@ -81,7 +87,7 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
 
   const batchRules = (): BatchRules => ({
     now: clock.now(),
-    maxMessages: settings.maxBatchMessages,
+    maxMessages: Math.min(settings.maxBatchMessages, roomForMessages(settings.turn.limits)),
     maxBytes: settings.maxBatchBytes,
     starts: (group, texts) => startsTurn(group, texts, settings.turn.assistantName),
     format: formatMessages,
@@ -90,6 +96,7 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
   const delivery = new Delivery({
     store,
     channels,
+    assistantName: settings.turn.assistantName,
     clock,
     log,
     retry: settings.turn.retry,
@@ -113,10 +120,41 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
     limits: settings.sandboxLimits,
     startTimeoutMs: settings.sandboxStartTimeoutMs,
   });
+  const taskRules = new TaskRules(parts.timeZones.find, settings.turn.timeZone);
+  const dueTimer = new DueTimer({
+    store,
+    clock,
+    decide: (task, isRegistered, now) => taskRules.decide(task, isRegistered, now),
+    onDue: (folder): void => queue.wake(folder),
+    onNotice: wakeDelivery,
+  });
+  /** Tasks change inside transactions; what is due is looked up when they are over. */
+  const armLater = (): void => {
+    queueMicrotask(() => {
+      // A store that fails here is reported through `broken`.
+      try {
+        dueTimer.arm();
+      } catch {}
+    });
+  };
+  const hostTools = new HostTools({
+    store,
+    clock,
+    log,
+    replyBytes: settings.turn.replyBytes,
+    outputBytes: settings.turn.limits.toolOutputBytes,
+    random: parts.random,
+    taskRules,
+    isServed: (chat) => channels.some((channel) => channel.owns(chat)),
+    onTasksChanged: armLater,
+    onWork: (folder: string): void => queue.wake(folder),
+  });
   const turns = new TurnRunner({
     store,
     leases,
     links: parts.links,
+    hostTools,
+    taskRules,
     model: parts.model,
     clock,
     log,
@@ -126,11 +164,14 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
     onReply: wakeDelivery,
     onTyping: (claim, on) => channelOf(claim)?.typing?.(claim.group.chat, on),
     onText: (claim, delta) => channelOf(claim)?.progress?.(claim.group.chat, delta),
-    onTurnEnd: (_claim, outcome) => {
+    onTurnEnd: (claim, outcome) => {
+      if (claim.task !== undefined) armLater();
       if (outcome !== "done") failures++;
     },
   });
   const queue = new GroupQueue({ slots: settings.slots, clock, run: (folder, signal) => turns.run(folder, signal) });
+  // What runs now can record nothing more. Cut off at once it is an interruption, which costs its turn none of its retries.
+  broken.promise.catch(() => queue.close(0, hostStopping()));
   const intake = new MessageIntake({
     store,
     clock,
@@ -179,6 +220,7 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
         await channel.connect({ accept: (message, options) => intake.accept(message, channel.id, options) });
       }
       for (const folder of store.foldersWithWork()) queue.wake(folder);
+      dueTimer.arm();
       delivery.wake();
       return report;
     },
@@ -223,6 +265,7 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
 
     close() {
       closing ??= (async () => {
+        dueTimer.close();
         await queue.close(settings.shutdownGraceMs, hostStopping());
         await delivery.close();
         await Promise.all(channels.map((channel) => channel.close()));

@@ -1,5 +1,5 @@
 /** Which adapters a host is made of. The only file that names them; each that not every host needs is loaded when it is chosen. */
-import { readFileSync, readlinkSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { systemClock } from "./adapters/clock-system/index.ts";
 import { createLinkServer } from "./adapters/link-http2/index.ts";
@@ -7,6 +7,7 @@ import { createLog } from "./adapters/log-pino/index.ts";
 import { engineCandidates, findEngine } from "./adapters/sandbox-docker/find-engine.ts";
 import { createDockerRuntime, sweepRuntimeDir } from "./adapters/sandbox-docker/index.ts";
 import { openStore } from "./adapters/store-sqlite/index.ts";
+import { systemTimeZones } from "./adapters/time-zones-system/index.ts";
 import { createWorkspaces } from "./adapters/workspace-fs/index.ts";
 import type { Config } from "./config/index.ts";
 import { HostError, SandboxError } from "./domain/errors.ts";
@@ -14,6 +15,7 @@ import { createHost, type Host, type HostSettings } from "./host.ts";
 import type { Channel } from "./ports/channel.ts";
 import type { Model } from "./ports/model.ts";
 import type { Store } from "./ports/store.ts";
+import type { TimeZones } from "./ports/time-zones.ts";
 import { VERSION } from "./version.ts";
 
 /** Where the build leaves its results; the same place seen from the source tree and from the bundle. */
@@ -46,10 +48,12 @@ export async function createStandardHost(config: Config, channels: (store: Store
   }
   const image = config.sandbox.image ?? builtImage();
   const model = await createModel(config);
-  const store = openStore(config.home);
+  const timeZones = systemTimeZones();
+  const store = openStore(config.home, { assistantName: config.assistantName });
   try {
     const runtimeDir = join(config.home, "run");
-    sweepRuntimeDir(runtimeDir);
+    // Whatever still uses one of these folders belongs to a dead host, and is reaped before the first turn.
+    await sweepRuntimeDir(runtimeDir);
     const runtime = createDockerRuntime({
       socketPath: engine.socketPath,
       image,
@@ -63,6 +67,7 @@ export async function createStandardHost(config: Config, channels: (store: Store
         store,
         runtime,
         workspaces: createWorkspaces(config.home, process.getuid?.() ?? 0, process.getgid?.() ?? 0),
+        timeZones,
         links: createLinkServer(),
         model,
         channels: channels(store),
@@ -70,7 +75,7 @@ export async function createStandardHost(config: Config, channels: (store: Store
         log,
         random: Math.random,
       },
-      hostSettings(config),
+      hostSettings(config, timeZones),
     );
     return { host, store };
   } catch (error) {
@@ -79,14 +84,14 @@ export async function createStandardHost(config: Config, channels: (store: Store
   }
 }
 
-function hostSettings(config: Config): HostSettings {
+function hostSettings(config: Config, timeZones: TimeZones): HostSettings {
   const { turn, queue, sandbox } = config;
   return {
     home: config.home,
     version: VERSION,
     turn: {
       assistantName: config.assistantName,
-      timeZone: config.timeZone ?? systemZone(),
+      timeZone: config.timeZone ?? timeZones.local(),
       system: SYSTEM_PROMPT,
       limits: {
         steps: turn.steps,
@@ -109,15 +114,6 @@ function hostSettings(config: Config): HostSettings {
     sandboxStartTimeoutMs: sandbox.startTimeoutMs,
     shutdownGraceMs: config.shutdown.graceMs,
   };
-}
-
-/** The system's zone by its own link: asking Intl for it would cost 8 MB for good. */
-function systemZone(): string {
-  try {
-    return readlinkSync("/etc/localtime").split("zoneinfo/")[1] ?? "UTC";
-  } catch {
-    return "UTC";
-  }
 }
 
 /** The image the last `make image` made. */

@@ -7,6 +7,7 @@ import type { Config } from "../config/index.ts";
 import { describeError, RefusedError } from "../domain/errors.ts";
 import { MAIN_FOLDER } from "../domain/group.ts";
 import { openControlSocket } from "../gateway/control-socket.ts";
+import type { Host } from "../host.ts";
 import type { Store } from "../ports/store.ts";
 import { createStandardHost } from "../presets.ts";
 import { controlSocketPath, type GlobalOptions, loadConfigForCli } from "./context.ts";
@@ -37,7 +38,8 @@ export async function run(options: RunOptions): Promise<number> {
       refused = end.refused;
       await host.settled();
     });
-    await Promise.race([inputDone, stopped.signal, host.broken]);
+    const told = stopped.signal.then(() => sayStopping(host, config));
+    await Promise.race([inputDone, told, host.broken]);
   } catch (error) {
     broken = error;
     process.stderr.write(`hermit: ${describeError(error)}\n`);
@@ -49,6 +51,14 @@ export async function run(options: RunOptions): Promise<number> {
     stopped.forget();
   }
   return broken !== undefined || refused > 0 || host.failures() > 0 ? 1 : 0;
+}
+
+/** Silence would look like a host that hangs. */
+function sayStopping(host: Host, { shutdown }: Config): void {
+  if (host.status().slots.used === 0) return;
+  process.stderr.write(
+    `hermit: stopping; running turns have ${shutdown.graceMs / 1000} s to end, the next start goes on with the rest. A second signal stops at once.\n`,
+  );
 }
 
 function consoleOptions(config: Config, store: Store, options: RunOptions, color: boolean): Parameters<typeof createConsoleChannel>[0] {

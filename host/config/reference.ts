@@ -31,7 +31,7 @@ function renderSection(section: string | undefined): string {
 function renderRow(name: SettingName): string {
   const setting: Setting = SETTINGS[name];
   const value: unknown = DEFAULTS[name];
-  const shown = value === undefined ? setting.whenUnset : `\`${typeof value === "string" ? JSON.stringify(value) : value}\``;
+  const shown = value === undefined ? setting.whenUnset : `\`${JSON.stringify(value)}\``;
   const variables = [setting.env, ...(setting.alias === undefined ? [] : [setting.alias])].map((variable) => `\`${variable}\``).join(", ");
   return `| \`${name.slice(name.indexOf(".") + 1)}\` | ${variables} | ${shown} | ${setting.expects} | ${setting.about} |`;
 }

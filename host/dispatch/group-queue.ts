@@ -5,17 +5,18 @@
  * The queue holds folder names, the store holds messages: a lost wake-up costs latency, never a message.
  * Elsewhere: how a turn runs (runs/run-turn.ts), how long to wait before a retry (domain/retry.ts).
  *
- * A group is in one of four states:
+ * A group has message work (a flag: is there anything to answer?) and due tasks (a list of ids), and is in one of four states:
  *
- *   idle         nothing known to do. `wake` → waiting.
- *   waiting      one entry in the shared queue, never two. A slot frees up → running. `wake` changes nothing.
- *   running      holds a slot. `wake` is remembered. The run ends → waiting where it was woken or says there may be more,
- *                → backing-off where it asks to be tried later, else → idle.
- *   backing-off  holds no slot; a timer → waiting. `wake` changes nothing: the unfinished turn comes first anyway.
+ *   idle         nothing known to do. `wake` or `addTask` → waiting.
+ *   waiting      one entry in the shared queue, never two. A slot frees up → running: its oldest task, else its messages.
+ *   running      holds a slot. What comes meanwhile is remembered. The run ends → waiting where there is more to do, else →
+ *                backing-off where its messages are to be tried later, else → idle.
+ *   backing-off  holds no slot; a timer → waiting. `wake` changes nothing: the unfinished turn comes first anyway. `addTask` → waiting,
+ *                while the timer goes on.
  *
  * Order under contention is first come, first served, with one exception carried over from the baseline: a group that has more
  * to do when its turn ends goes before groups that wait (golden/tables/queue-order). `MAX_CONSECUTIVE` bounds it.
- * Memory is bounded by construction: a group has one entry however often it is woken.
+ * Memory is bounded by construction: a group has one entry however often it is woken, and a task that waits is not added again.
  */
 import PQueue from "p-queue";
 import type { Verdict } from "../domain/turn.ts";
@@ -32,19 +33,25 @@ const GOES_ON = 1;
 export interface GroupQueueOptions {
   readonly slots: number;
   readonly clock: Clock;
-  /** Runs the group's next turn. Must not reject; the signal's reason says why it is to end early. */
-  readonly run: (folder: string, signal: AbortSignal) => Promise<Verdict>;
+  /** Runs the group's next turn: of this task, or without one of its messages. Must not reject; the signal's reason says why it is to end early. */
+  readonly run: (folder: string, signal: AbortSignal, task?: string) => Promise<Verdict>;
 }
 
-type Entry =
-  | { state: "waiting" }
-  | { state: "running"; woken: boolean; abort: AbortController; ended: Promise<void> }
-  | { state: "backing-off"; timer: Timer };
+interface Entry {
+  state: "waiting" | "running" | "resting";
+  /** There may be messages to answer. */
+  messages: boolean;
+  /** Due tasks, oldest first, none twice; a running one is no longer among them. */
+  readonly tasks: string[];
+  /** Armed: its messages are tried again then, and not before. */
+  retry?: Timer;
+  run?: { readonly abort: AbortController; readonly ended: Promise<void> };
+}
 
 export class GroupQueue {
   readonly #options: GroupQueueOptions;
   readonly #slots: PQueue;
-  /** Absent means idle. Kept true by the `#set…` methods only. */
+  /** Absent means idle. A resting entry has an armed retry. */
   readonly #groups = new Map<string, Entry>();
   readonly #consecutive = new Map<string, number>();
   #closed = false;
@@ -59,13 +66,23 @@ export class GroupQueue {
   /** There may be something to do for this group. Idempotent, cheap, never throws; ignored after close. */
   wake(folder: string): void {
     if (this.#closed) return;
-    const entry = this.#groups.get(folder);
-    if (entry === undefined) this.#setWaiting(folder, FIRST_COME);
-    else if (entry.state === "running") entry.woken = true;
+    const entry = this.#entry(folder);
+    if (entry.retry !== undefined) return;
+    entry.messages = true;
+    if (entry.state === "resting") this.#setWaiting(folder, entry, FIRST_COME);
+  }
+
+  /** The task is due. Idempotent while it waits, as `wake` is; a task that runs may be added again. */
+  addTask(folder: string, task: string): void {
+    if (this.#closed) return;
+    const entry = this.#entry(folder);
+    if (!entry.tasks.includes(task)) entry.tasks.push(task);
+    if (entry.state === "resting") this.#setWaiting(folder, entry, FIRST_COME);
   }
 
   state(folder: string): GroupState {
-    return this.#groups.get(folder)?.state ?? "idle";
+    const state = this.#groups.get(folder)?.state ?? "idle";
+    return state === "resting" ? "backing-off" : state;
   }
 
   get running(): number {
@@ -74,10 +91,10 @@ export class GroupQueue {
 
   /** Ends the group's running turn, if any, with `reason`; resolves when its run is over. False: it was not running. */
   async stop(folder: string, reason: unknown): Promise<boolean> {
-    const entry = this.#groups.get(folder);
-    if (entry?.state !== "running") return false;
-    entry.abort.abort(reason);
-    await entry.ended;
+    const run = this.#groups.get(folder)?.run;
+    if (run === undefined) return false;
+    run.abort.abort(reason);
+    await run.ended;
     return true;
   }
 
@@ -93,27 +110,36 @@ export class GroupQueue {
     this.#slots.clear();
     const ending: Promise<void>[] = [];
     for (const [folder, entry] of this.#groups) {
-      if (entry.state === "running") ending.push(entry.ended);
-      else {
-        if (entry.state === "backing-off") entry.timer.cancel();
-        this.#setIdle(folder);
-      }
+      entry.retry?.cancel();
+      if (entry.run === undefined) this.#setIdle(folder);
+      else ending.push(entry.run.ended);
     }
     if (ending.length === 0) return;
-    const grace = Promise.withResolvers<void>();
-    const timer = this.#options.clock.setTimer(graceMs, grace.resolve);
     const ended = Promise.all(ending);
-    await Promise.race([ended, grace.promise]);
-    timer.cancel();
-    for (const entry of this.#groups.values()) if (entry.state === "running") entry.abort.abort(reason);
+    if (graceMs > 0) {
+      const grace = Promise.withResolvers<void>();
+      const timer = this.#options.clock.setTimer(graceMs, grace.resolve);
+      await Promise.race([ended, grace.promise]);
+      timer.cancel();
+    }
+    for (const { run } of this.#groups.values()) run?.abort.abort(reason);
     await ended;
   }
 
-  #setWaiting(folder: string, priority: number): void {
+  /** Given back with nothing to do and no timer only to a caller who adds work at once. */
+  #entry(folder: string): Entry {
+    const known = this.#groups.get(folder);
+    if (known !== undefined) return known;
     if (this.#groups.size === 0) this.#quiet = Promise.withResolvers<void>();
-    this.#groups.set(folder, { state: "waiting" });
+    const entry: Entry = { state: "resting", messages: false, tasks: [] };
+    this.#groups.set(folder, entry);
+    return entry;
+  }
+
+  #setWaiting(folder: string, entry: Entry, priority: number): void {
+    entry.state = "waiting";
     // Failures of `run` cannot reach here by contract; a rejected add would mean the queue itself is broken.
-    void this.#slots.add(() => this.#runOne(folder), { priority });
+    void this.#slots.add(() => this.#runOne(folder, entry), { priority });
   }
 
   #setIdle(folder: string): void {
@@ -122,22 +148,33 @@ export class GroupQueue {
     if (this.#groups.size === 0) this.#quiet.resolve();
   }
 
-  #setBackingOff(folder: string, retryInMs: number): void {
-    const timer = this.#options.clock.setTimer(retryInMs, () => this.#setWaiting(folder, FIRST_COME));
-    this.#groups.set(folder, { state: "backing-off", timer });
+  #armRetry(folder: string, entry: Entry, retryInMs: number): void {
+    entry.messages = false;
+    entry.retry = this.#options.clock.setTimer(retryInMs, () => {
+      delete entry.retry;
+      this.wake(folder);
+    });
   }
 
-  async #runOne(folder: string): Promise<void> {
+  async #runOne(folder: string, entry: Entry): Promise<void> {
     const abort = new AbortController();
     const ended = Promise.withResolvers<void>();
-    const entry = { state: "running" as const, woken: false, abort, ended: ended.promise };
-    this.#groups.set(folder, entry);
-    const verdict = await this.#options.run(folder, abort.signal);
+    const task = entry.tasks.shift();
+    if (task === undefined) entry.messages = false;
+    entry.state = "running";
+    entry.run = { abort, ended: ended.promise };
+    const verdict = await this.#options.run(folder, abort.signal, task);
+    delete entry.run;
     ended.resolve();
-    if (this.#closed) this.#setIdle(folder);
-    else if (verdict.next === "retry") this.#setBackingOff(folder, verdict.retryInMs);
-    else if (verdict.next === "again" || entry.woken) this.#setWaiting(folder, this.#priorityToGoOn(folder));
-    else this.#setIdle(folder);
+    entry.state = "resting";
+    if (this.#closed) {
+      this.#setIdle(folder);
+      return;
+    }
+    if (verdict.next === "retry") this.#armRetry(folder, entry, verdict.retryInMs);
+    else if (verdict.next === "again") entry.messages = true;
+    if (entry.messages || entry.tasks.length > 0) this.#setWaiting(folder, entry, this.#priorityToGoOn(folder));
+    else if (entry.retry === undefined) this.#setIdle(folder);
   }
 
   #priorityToGoOn(folder: string): number {

@@ -8,6 +8,11 @@ export function formatMessages(messages: readonly Pick<InboundMessage, "senderNa
   return `<messages>\n${lines.join("\n")}\n</messages>`;
 }
 
+/** How many messages a formatted batch holds. Exact: a `<` of the messages themselves is escaped. */
+export function countMessages(batch: string): number {
+  return batch.split("<message ").length - 1;
+}
+
 /** Ampersand first, or the others' entities would be escaped again. Apostrophes stay. */
 function escape(text: string): string {
   return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/"/g, "&quot;");

@@ -24,3 +24,11 @@ export interface RunFigures {
 
 /** What a group's queue is to do after a run. `again`: there may be more at once. `retryInMs`: the same turn, later. */
 export type Verdict = { readonly next: "idle" | "again" } | { readonly next: "retry"; readonly retryInMs: number };
+
+/** To use a tool for a message and to answer it: a model may treat each message of a batch by itself. */
+const STEPS_A_MESSAGE = 2;
+
+/** Messages a turn may take, at least one: more could use up its steps or tool calls before the last of them is answered. */
+export function roomForMessages(limits: { readonly steps: number; readonly toolCalls: number }): number {
+  return Math.max(1, Math.floor(Math.min(limits.steps, limits.toolCalls) / STEPS_A_MESSAGE));
+}

@@ -100,9 +100,8 @@ class StepCollector {
   collected(finish: Finish): CollectedStep | undefined {
     this.finished = true;
     if (this.#faulty || finish.finishReason.unified === "error") return undefined;
-    const content = this.#order.filter((part) => part.type === "tool-call" || part.text !== "");
     return {
-      content: content as AssistantPart[],
+      content: this.#order.filter((part) => part.type === "tool-call" || part.text !== ""),
       inputTokens: finish.usage.inputTokens.total ?? 0,
       outputTokens: finish.usage.outputTokens.total ?? 0,
     };

@@ -40,6 +40,8 @@ export interface Intake {
 export interface Channel {
   readonly id: string;
   readonly delivery: DeliveryGuarantee;
+  /** The account is its owner's too: replies carry the assistant's name in front. Default: they do not. Notices never do. */
+  readonly signsReplies?: boolean;
   /** Whether this channel serves the chat. Exactly one connected channel should. */
   owns(chat: string): boolean;
   /** Starts receiving. Rejects when it cannot. */

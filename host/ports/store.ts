@@ -8,7 +8,9 @@
 import type { AssistantPart, JournalEntry, ToolResult } from "../../contracts/wire/turn.ts";
 import type { Group } from "../domain/group.ts";
 import type { InboundMessage, StoredMessage } from "../domain/message.ts";
+import type { Task } from "../domain/task.ts";
 import type { RunFigures, RunOutcome, TurnState } from "../domain/turn.ts";
+import type { CloseTask, TaskStore } from "./task-store.ts";
 
 /** Channel id that replies leave through; null: the channel that owns the chat. */
 export type ReplyVia = string | null;
@@ -33,6 +35,8 @@ export interface ClaimedTurn {
   readonly attempt: number;
   /** Earlier runs of this turn that failed by themselves; cut off by a stopping host does not count. */
   readonly failures: number;
+  /** The task whose occurrence this is; undefined: a turn of messages. */
+  readonly task: Task | undefined;
   readonly journal: readonly JournalEntry[];
 }
 
@@ -47,6 +51,8 @@ export interface OutboxRow {
   readonly chat: string;
   readonly replyVia: ReplyVia;
   readonly text: string;
+  /** The host speaks, not the assistant. */
+  readonly isNotice: boolean;
   readonly attempts: number;
 }
 
@@ -72,17 +78,28 @@ export interface Counts {
   readonly turns: Readonly<Record<TurnState, number>>;
 }
 
-export interface Store {
+/** How the task of a task's turn is closed with it. `result`: the last thing the run said, unstripped. */
+export interface TaskEnd {
+  readonly result: string | null;
+  readonly close: CloseTask;
+}
+
+export interface Store extends TaskStore {
   /** Fencing number of this host process; higher than that of every earlier one on this home. */
   readonly generation: number;
   /** Stable name of this home, written on sandboxes. */
   readonly instance: string;
+
+  /** One transaction around several calls: all of them are stored, or none. */
+  atomically<Result>(work: () => Result): Result;
 
   groups(): readonly Group[];
   groupByFolder(folder: string): Group | undefined;
   groupByChat(chat: string): Group | undefined;
   /** Throws RefusedError where chat or folder is registered already; nothing is replaced. */
   registerGroup(group: Group, now: number): void;
+  /** Name, trigger and whether it is needed; the chat finds the group. */
+  changeGroup(group: Group): void;
 
   /** `register`: the group to register with the message if its chat is not. `known`: the id was accepted before, nothing changed. */
   accept(message: InboundMessage, options: { now: number; replyVia: ReplyVia; register?: Group }): "new" | "known" | "ignored";
@@ -93,10 +110,10 @@ export interface Store {
   ): "refused" | "known" | "ignored";
   /** Messages that wait for a turn, host-wide or of one group. */
   waiting(folder?: string): number;
-  /** Groups with an unfinished turn or waiting messages, oldest first. */
+  /** Groups with an unfinished turn, a waiting occurrence of a task, or waiting messages, oldest first. */
   foldersWithWork(): readonly string[];
 
-  /** The group's unfinished turn, or a new one from the waiting batch; undefined: nothing to do. Starts a run of it. */
+  /** The group's unfinished turn, else its oldest waiting occurrence of a task, else its waiting batch; undefined: nothing to do. Starts a run of it. */
   claimTurn(folder: string, rules: BatchRules): ClaimedTurn | undefined;
   /** Waiting messages join the turn as one more input; undefined: none. */
   takeInput(turnId: number, rules: BatchRules): string | undefined;
@@ -105,20 +122,20 @@ export interface Store {
   /** First writer wins; a repeated (step, toolCallId) changes nothing. */
   recordResult(turnId: number, result: ToolResult, now: number): void;
   findResult(turnId: number, step: number, toolCallId: string): ToolResult | undefined;
-  /** A host tool's outcome together with the reply it sends; idempotent as recordResult. */
-  recordReply(turnId: number, result: ToolResult, text: string, now: number): void;
+  /** A reply on the way, keyed by its call: repeated, it changes nothing. `chat` absent: the turn's own. */
+  putReply(turnId: number, reply: { step: number; toolCallId: string; text: string; chat?: string }, now: number): void;
   /**
    * The answer to all inputs so far: its step, its reply (none when empty), and either one more input or the end of turn and run.
    * Returns the input, or undefined when the turn is over.
    */
   finishTurn(
     turnId: number,
-    finish: { runId: number; step?: StepRecord; reply: string; figures: RunFigures; now: number; rules?: BatchRules },
+    finish: { runId: number; step?: StepRecord; reply: string; figures: RunFigures; now: number; rules?: BatchRules; taskEnd?: TaskEnd },
   ): string | undefined;
   /** The turn is lost: stored with its reason, and the chat is told with `notice`. */
   failTurn(
     turnId: number,
-    failure: { runId: number; outcome: RunOutcome; error: string; notice: string; figures: RunFigures; now: number },
+    failure: { runId: number; outcome: RunOutcome; error: string; notice: string; figures: RunFigures; now: number; taskEnd?: TaskEnd },
   ): void;
   /** The run ended, the turn goes on with another. */
   endRun(runId: number, end: { outcome: RunOutcome; error: string; figures: RunFigures; now: number }): void;

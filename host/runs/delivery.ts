@@ -3,9 +3,11 @@
  *
  * Promise: the replies of a chat leave in the order they were stored, one at a time; chats do not wait for each other. A reply
  * leaves the outbox only when its channel has it. On a channel that cannot repeat, the intent is stored first, and a reply whose
- * sending was cut off is never sent again but reported as "maybe sent".
+ * sending was cut off is never sent again but reported as "maybe sent". A reply its channel could not take for now and for too long
+ * stays in the outbox: it is offered again with the next reply of any chat, and at the next start.
  */
-import { describeError, HostError, isRetryable } from "../domain/errors.ts";
+import { describeError, HostError, isRetryable, StoreError } from "../domain/errors.ts";
+import { signedReply } from "../domain/reply.ts";
 import { type RetryPolicy, retryDelayMs } from "../domain/retry.ts";
 import type { Channel } from "../ports/channel.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
@@ -15,6 +17,7 @@ import type { OutboxRow, Store } from "../ports/store.ts";
 export interface DeliveryOptions {
   readonly store: Store;
   readonly channels: readonly Channel[];
+  readonly assistantName: string;
   readonly clock: Clock;
   readonly log: Log;
   readonly retry: RetryPolicy;
@@ -27,6 +30,10 @@ export class Delivery {
   /** Lanes (chat and way out) with a delivery under way. */
   readonly #busy = new Map<string, Promise<void>>();
   readonly #backingOff = new Map<string, Timer>();
+  /** Failed attempts at a lane's first reply, since the start or since it rested. What earlier hosts tried is no reason to try less. */
+  readonly #failures = new Map<string, number>();
+  /** Lanes whose first reply has used up its retries; only `wake` tries them again. */
+  readonly #resting = new Set<string>();
   #closed = false;
   #isQuiet = true;
   #quiet = Promise.withResolvers<void>();
@@ -38,12 +45,27 @@ export class Delivery {
 
   /** Something may be in the outbox. Idempotent; never throws. */
   wake(): void {
-    if (this.#closed) return;
-    for (const row of this.#o.store.outboxHeads()) {
+    this.#resting.clear();
+    this.#offer();
+  }
+
+  #offer(): void {
+    for (const row of this.#heads()) {
       const lane = `${row.replyVia ?? ""} ${row.chat}`;
-      if (this.#busy.has(lane) || this.#backingOff.has(lane)) continue;
+      if (this.#busy.has(lane) || this.#backingOff.has(lane) || this.#resting.has(lane)) continue;
       this.#enter();
       this.#busy.set(lane, this.#deliver(lane, row));
+    }
+  }
+
+  #heads(): readonly OutboxRow[] {
+    if (this.#closed) return [];
+    try {
+      return this.#o.store.outboxHeads();
+    } catch {
+      // The store has reported its fault, which stops the host.
+      this.#closed = true;
+      return [];
     }
   }
 
@@ -62,39 +84,54 @@ export class Delivery {
   }
 
   async #deliver(lane: string, row: OutboxRow): Promise<void> {
-    const { store, clock, log } = this.#o;
+    const { store, clock } = this.#o;
     try {
       const channel = this.#channelOf(row);
       if (channel.delivery === "uncertain") store.markSending(row.id);
-      await channel.deliver({ id: `out-${row.id}`, chat: row.chat, text: row.text });
+      const text = channel.signsReplies === true && !row.isNotice ? signedReply(row.text, this.#o.assistantName) : row.text;
+      await channel.deliver({ id: `out-${row.id}`, chat: row.chat, text });
       store.markSent(row.id, clock.now());
+      this.#failures.delete(lane);
     } catch (error) {
-      const retryInMs = isRetryable(error) ? retryDelayMs(this.#o.retry, row.attempts + 1, this.#o.random()) : undefined;
-      const failure = { chat: row.chat, reply: row.id, reason: describeError(error) };
-      // A store that fails here has stopped the host; the row stays as it was last written.
-      try {
-        store.markUndelivered(row.id, { error: failure.reason, final: retryInMs === undefined, now: clock.now() });
-      } catch {
-        this.#closed = true;
-      }
-      if (retryInMs === undefined) {
-        log.error(failure, "a reply could not be delivered");
-        this.#o.onFailed(row);
-      } else if (!this.#closed) {
-        log.warn({ ...failure, retryInMs }, "a reply could not be delivered yet");
-        this.#backingOff.set(
-          lane,
-          clock.setTimer(retryInMs, () => {
-            this.#backingOff.delete(lane);
-            this.wake();
-            this.#leave();
-          }),
-        );
-      }
+      this.#settleFailure(lane, row, error);
     }
     this.#busy.delete(lane);
-    this.wake();
+    this.#offer();
     this.#leave();
+  }
+
+  #settleFailure(lane: string, row: OutboxRow, error: unknown): void {
+    const { store, clock, log } = this.#o;
+    const failures = (this.#failures.get(lane) ?? 0) + 1;
+    const isFinal = !isRetryable(error);
+    const retryInMs = isFinal ? undefined : retryDelayMs(this.#o.retry, failures, this.#o.random());
+    const failure = { chat: row.chat, reply: row.id, reason: describeError(error) };
+    // A store that fails, here or before, has stopped the host; the row stays as it was last written.
+    try {
+      if (error instanceof StoreError) throw error;
+      store.markUndelivered(row.id, { error: failure.reason, final: isFinal, now: clock.now() });
+    } catch {
+      this.#closed = true;
+      return;
+    }
+    if (retryInMs === undefined) {
+      this.#failures.delete(lane);
+      if (!isFinal) this.#resting.add(lane);
+      log.error(failure, isFinal ? "a reply could not be delivered" : "a reply could not be delivered; it is kept for the next start");
+      this.#o.onFailed(row);
+      return;
+    }
+    this.#failures.set(lane, failures);
+    log.warn({ ...failure, retryInMs }, "a reply could not be delivered yet");
+    if (this.#closed) return;
+    this.#backingOff.set(
+      lane,
+      clock.setTimer(retryInMs, () => {
+        this.#backingOff.delete(lane);
+        this.#offer();
+        this.#leave();
+      }),
+    );
   }
 
   #channelOf(row: OutboxRow): Channel {

@@ -8,13 +8,16 @@ import { WIRE_VERSION, type TurnLimits, type TurnStart } from "../../contracts/w
 import { describeError, HostError, isRetryable, RefusedError, SandboxError, isHostError } from "../domain/errors.ts";
 import { failedTurnNotice, notice } from "../domain/notice.ts";
 import { type RetryPolicy, retryDelayMs } from "../domain/retry.ts";
+import type { TaskRules } from "../domain/task-rules.ts";
 import type { RunOutcome, Verdict } from "../domain/turn.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { LinkServer } from "../ports/link.ts";
 import type { Log } from "../ports/log.ts";
 import type { Model } from "../ports/model.ts";
+import type { SandboxExit } from "../ports/sandbox-runtime.ts";
 import type { BatchRules, ClaimedTurn, Store } from "../ports/store.ts";
 import type { Lease, LeaseKeeper } from "../sandboxes/lease-keeper.ts";
+import type { HostTools } from "./host-tools.ts";
 import { LiveTurn } from "./turn-doors.ts";
 
 export interface TurnSettings {
@@ -35,6 +38,8 @@ export interface RunTurnOptions {
   readonly store: Store;
   readonly leases: LeaseKeeper;
   readonly links: LinkServer;
+  readonly hostTools: HostTools;
+  readonly taskRules: TaskRules;
   readonly model: Model;
   readonly clock: Clock;
   readonly log: Log;
@@ -47,6 +52,9 @@ export interface RunTurnOptions {
   readonly onText: (claim: ClaimedTurn, delta: string) => void;
   readonly onTurnEnd: (claim: ClaimedTurn, outcome: RunOutcome) => void;
 }
+
+/** How long a lost link is not held against the sandbox, which is perhaps just dying and will be said to have. */
+const EXIT_NEWS_MS = 1_000;
 
 export class TurnRunner {
   readonly #o: RunTurnOptions;
@@ -93,6 +101,8 @@ export class TurnRunner {
       claim,
       store,
       model: this.#o.model,
+      hostTools: this.#o.hostTools,
+      taskRules: this.#o.taskRules,
       clock,
       limits: settings.limits,
       replyBytes: settings.replyBytes,
@@ -125,25 +135,25 @@ export class TurnRunner {
 
   /** Resolves when the turn is closed in the store; whatever ends it otherwise rejects. The sandbox is gone either way. */
   async #inSandbox(claim: ClaimedTurn, live: LiveTurn, end: PromiseWithResolvers<void>, signal: AbortSignal): Promise<void> {
-    const { leases, links, settings, log } = this.#o;
+    const { leases, links, settings, clock, log } = this.#o;
     let lease: Lease | undefined;
     let finished = false;
+    let over = false;
+    let linkLost: Timer | undefined;
     try {
       signal.throwIfAborted();
       lease = await leases.acquire(claim.group, signal);
       const { sandbox } = lease;
       const session = links.serve(sandbox.link, live);
-      void sandbox.exited.then(({ code, outOfMemory }) => {
-        const how = outOfMemory ? "ran out of memory" : `ended with ${code === null ? "no exit code" : `code ${code}`}`;
-        end.reject(new SandboxError("SANDBOX_DIED", `The sandbox ${how} before the turn was over.`, { retryable: !outOfMemory }));
-      });
+      void sandbox.exited.then((exit) => end.reject(sandboxDied(exit)));
       void session.closed.then((fault) => {
-        end.reject(
-          new SandboxError("SANDBOX_LINK_FAILED", `The link to the sandbox closed before the turn was over.`, {
-            retryable: true,
-            cause: fault,
-          }),
-        );
+        const lost = new SandboxError("SANDBOX_LINK_FAILED", "The link to the sandbox closed before the turn was over.", {
+          retryable: true,
+          cause: fault,
+        });
+        // A runner that dies takes its link along first; the engine's word on why comes a moment later.
+        if (fault !== undefined) end.reject(lost);
+        else if (!over) linkLost = clock.setTimer(EXIT_NEWS_MS, () => end.reject(lost));
       });
       try {
         await Promise.race([session.ready, end.promise]);
@@ -151,6 +161,8 @@ export class TurnRunner {
         await end.promise;
         finished = true;
       } finally {
+        over = true;
+        linkLost?.cancel();
         live.shut();
         session.close();
       }
@@ -191,7 +203,9 @@ export class TurnRunner {
       log.info(where, "turn interrupted; the next host goes on with it");
       return { next: "idle" };
     }
-    const retryInMs = isRetryable(error) ? retryDelayMs(settings.retry, claim.failures + 1, this.#o.random()) : undefined;
+    // A task that failed waits for its next occurrence, as it always did (contract §5).
+    const retryInMs =
+      isRetryable(error) && claim.task === undefined ? retryDelayMs(settings.retry, claim.failures + 1, this.#o.random()) : undefined;
     if (retryInMs !== undefined) {
       store.endRun(claim.runId, { outcome: "failed", error: reason, figures, now });
       log.warn({ ...where, retryInMs }, "run failed; the turn is tried again");
@@ -199,12 +213,22 @@ export class TurnRunner {
     }
     const outcome: RunOutcome = code === "TURN_STOPPED" ? "stopped" : code === "TURN_TIMEOUT" ? "timeout" : "failed";
     const told = outcome === "stopped" ? notice(reason) : failedTurnNotice(reason);
-    store.failTurn(claim.id, { runId: claim.runId, outcome, error: reason, notice: told, figures, now });
+    store.failTurn(claim.id, { runId: claim.runId, outcome, error: reason, notice: told, figures, now, ...live.taskEnd(null) });
     this.#o.onReply();
     this.#o.onTurnEnd(claim, outcome);
     log.warn(where, "turn failed");
     return { next: "again" };
   }
+}
+
+function sandboxDied({ code, outOfMemory }: SandboxExit): SandboxError {
+  if (outOfMemory) {
+    return new SandboxError("SANDBOX_DIED", "The sandbox ran out of memory before the turn was over.", {
+      hint: "Ask for less at once, or raise sandbox.memory_mb.",
+    });
+  }
+  const how = code === null ? "was killed" : `ended with code ${code}`;
+  return new SandboxError("SANDBOX_DIED", `The sandbox ${how} before the turn was over.`, { retryable: true });
 }
 
 /** The owner's stop. */

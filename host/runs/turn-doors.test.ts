@@ -6,13 +6,16 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { FakeClock } from "../adapters/memory/fake-clock.ts";
 import { createScriptedModel, type ScriptStep } from "../adapters/model-scripted/index.ts";
 import { openStore } from "../adapters/store-sqlite/index.ts";
+import { TaskRules } from "../domain/task-rules.ts";
 import { formatMessages } from "../domain/prompt.ts";
 import type { ModelStreamPart } from "../ports/model.ts";
 import type { BatchRules, Store } from "../ports/store.ts";
+import { HostTools } from "./host-tools.ts";
 import { LiveTurn } from "./turn-doors.ts";
 
 const LIMITS = { steps: 4, toolCalls: 3, toolOutputBytes: 1024, toolTimeoutMs: 1000 };
 const PROMPT = { prompt: [{ role: "user" as const, content: [{ type: "text" as const, text: "hi" }] }] };
+const taskRules = new TaskRules(() => undefined, "UTC");
 const never = new AbortController().signal;
 
 let home: string;
@@ -55,9 +58,22 @@ function begin(steps: readonly ScriptStep[]) {
     claim,
     store,
     model,
+    hostTools: new HostTools({
+      store,
+      clock,
+      log: { debug() {}, info() {}, warn() {}, error() {} },
+      replyBytes: 1000,
+      outputBytes: 1000,
+      random: () => 0,
+      taskRules,
+      isServed: () => true,
+      onTasksChanged: () => {},
+      onWork: () => {},
+    }),
     clock,
     limits: LIMITS,
     replyBytes: 1000,
+    taskRules,
     batchRules: rules,
     onActivity: () => {},
     onText: () => {},
@@ -192,10 +208,8 @@ test("new messages are not pulled in past half the turn's steps, so that answeri
   expect(store.waiting()).toBe(1);
 });
 
-test("internal parts are cut from replies and from messages on the way; a message that was all internal is not sent", async () => {
-  const { live, step, callOf } = begin([send]);
-  const first = await live.tool("send_message", { step: 0, toolCallId: callOf(await step()), input: { text: "<internal>x</internal>" } });
-  expect(first.isError).toBe(true);
+test("internal parts are cut from replies", () => {
+  const { live } = begin([send]);
   expect(live.finish({ text: "a <internal>secret\nplan</internal> b" })).toEqual({ state: "done" });
   expect(outbox()).toEqual(["a  b"]);
 });

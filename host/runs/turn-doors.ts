@@ -5,23 +5,28 @@
  * its effect at most once per (step, call); the limits hold whatever the sandbox sends, in any order, any number of times.
  * The journal in the store is the truth; the counters here are rebuilt from it when a turn is resumed.
  */
-import { type HostToolCall, type HostToolOutcome, SendMessageInput } from "../../contracts/wire/tools.ts";
+import { type HostToolCall, type HostToolOutcome, isHostTool } from "../../contracts/wire/tools.ts";
 import type { Boundary, Finish, Finished, JournalEntry, ToolResult, TurnEvent, TurnLimits } from "../../contracts/wire/turn.ts";
 import { boundText } from "../domain/bounded-text.ts";
 import { describeError, isHostError, RefusedError } from "../domain/errors.ts";
+import { countMessages } from "../domain/prompt.ts";
 import { visibleReply } from "../domain/reply.ts";
-import type { RunFigures } from "../domain/turn.ts";
+import type { TaskRules } from "../domain/task-rules.ts";
+import { type RunFigures, roomForMessages } from "../domain/turn.ts";
 import { type CollectedStep, collectStep } from "../models/model-step.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { TurnDoors } from "../ports/link.ts";
 import type { Model, ModelCallOptions, ModelStreamPart } from "../ports/model.ts";
-import type { BatchRules, ClaimedTurn, StepRecord, Store } from "../ports/store.ts";
+import type { HostTools } from "./host-tools.ts";
+import type { BatchRules, ClaimedTurn, StepRecord, Store, TaskEnd } from "../ports/store.ts";
 
 export interface TurnDoorsOptions {
   readonly claim: ClaimedTurn;
   readonly store: Store;
   readonly model: Model;
   readonly clock: Clock;
+  readonly hostTools: HostTools;
+  readonly taskRules: TaskRules;
   readonly limits: TurnLimits;
   /** UTF-8 bytes of one reply; the middle of a longer one is cut and marked. */
   readonly replyBytes: number;
@@ -44,6 +49,8 @@ export class LiveTurn implements TurnDoors {
   /** Model steps so far, the one under way included. */
   #steps = 0;
   #toolCalls = 0;
+  /** Messages taken so far. */
+  #messages = 0;
   /** Calls of the newest stored step that have no result yet: id → tool name. */
   #open = new Map<string, string>();
   #openStep = -1;
@@ -71,6 +78,18 @@ export class LiveTurn implements TurnDoors {
     };
   }
 
+  /** For the store: how the task of this turn is closed, if it is a task's. `result`: the last it said; null where it said nothing. */
+  taskEnd(result: string | null): { taskEnd?: TaskEnd } {
+    const { claim, taskRules, clock } = this.#o;
+    if (claim.task === undefined) return {};
+    return {
+      taskEnd: {
+        result: result === "" ? null : result,
+        close: (task, dueAt, outcome) => taskRules.close(task, dueAt, outcome, clock.now()),
+      },
+    };
+  }
+
   /** No door opens any more. Called when the run ends, before the sandbox is known to be gone. */
   shut(): void {
     this.#over = true;
@@ -90,7 +109,9 @@ export class LiveTurn implements TurnDoors {
     if (result.step !== this.#openStep || this.#open.get(result.toolCallId) !== result.toolName) {
       throw new RefusedError("LINK_PROTOCOL", `No open call ${result.toolCallId} of ${result.toolName} in step ${result.step}.`);
     }
-    if (result.toolName === "send_message") throw new RefusedError("LINK_PROTOCOL", "send_message is done by the host; ask its door.");
+    if (isHostTool(result.toolName) && !result.isError) {
+      throw new RefusedError("LINK_PROTOCOL", `${result.toolName} is done by the host; ask its door.`);
+    }
     // Twice the limit: the runner cuts to the limit and adds its mark.
     const text = boundText(result.text, this.#o.limits.toolOutputBytes * 2);
     this.#o.store.recordResult(this.#o.claim.id, { ...result, text }, this.#o.clock.now());
@@ -101,9 +122,10 @@ export class LiveTurn implements TurnDoors {
     this.#mustBeOpen();
     this.#noOpenCalls();
     if (this.#unstored !== undefined) throw new RefusedError("LINK_PROTOCOL", "The last step called no tool: finish the turn first.");
-    if (!this.#takesFollowUps()) return { inputs: [] };
-    const input = this.#o.store.takeInput(this.#o.claim.id, this.#o.batchRules());
-    return { inputs: input === undefined ? [] : [input] };
+    const rules = this.#followUpRules();
+    if (rules === undefined) return { inputs: [] };
+    const input = this.#o.store.takeInput(this.#o.claim.id, rules);
+    return { inputs: input === undefined ? [] : [this.#taken(input)] };
   }
 
   finish(finish: Finish): Finished {
@@ -112,17 +134,19 @@ export class LiveTurn implements TurnDoors {
     if (this.#modelBusy) throw new RefusedError("LINK_PROTOCOL", "A model step is under way.");
     const { claim, store, clock } = this.#o;
     const reply = boundText(visibleReply(finish.text), this.#o.replyBytes);
+    const rules = this.#followUpRules();
     const more = store.finishTurn(claim.id, {
       runId: claim.runId,
       ...(this.#unstored === undefined ? {} : { step: this.#unstored }),
       reply,
       figures: this.figures,
       now: clock.now(),
-      ...(this.#takesFollowUps() ? { rules: this.#o.batchRules() } : {}),
+      ...(rules === undefined ? {} : { rules }),
+      ...this.taskEnd(finish.text),
     });
     this.#unstored = undefined;
     if (reply !== "") this.#o.onReply();
-    if (more !== undefined) return { state: "more", inputs: [more] };
+    if (more !== undefined) return { state: "more", inputs: [this.#taken(more)] };
     this.#over = true;
     this.#o.onDone();
     return { state: "done" };
@@ -130,16 +154,14 @@ export class LiveTurn implements TurnDoors {
 
   async tool(name: string, call: HostToolCall): Promise<HostToolOutcome> {
     this.#mustBeOpen();
-    const { claim, store, clock } = this.#o;
+    const { claim, store } = this.#o;
     const known = store.findResult(claim.id, call.step, call.toolCallId);
     if (known !== undefined && known.toolName === name) return { text: known.text, isError: known.isError };
     if (call.step !== this.#openStep || this.#open.get(call.toolCallId) !== name) {
       throw new RefusedError("LINK_PROTOCOL", `No open call ${call.toolCallId} of ${name} in step ${call.step}.`);
     }
-    const result = { step: call.step, toolCallId: call.toolCallId, toolName: name };
-    const outcome =
-      name === "send_message" ? this.#sendMessage(result, call.input) : { text: `There is no host tool ${name}.`, isError: true };
-    if (outcome.isError) store.recordResult(claim.id, { ...result, ...outcome }, clock.now());
+    const outcome = this.#doHostTool(name, call);
+    this.#o.onReply();
     this.#open.delete(call.toolCallId);
     return outcome;
   }
@@ -194,22 +216,24 @@ export class LiveTurn implements TurnDoors {
     this.#toolCalls += calls.length;
   }
 
-  #sendMessage(result: Omit<ToolResult, "text" | "isError">, input: unknown): HostToolOutcome {
-    if (this.#toolCalls > this.#o.limits.toolCalls) {
-      return { text: `Tool-call limit of ${this.#o.limits.toolCalls} reached; answer with what you have.`, isError: true };
-    }
-    const parsed = SendMessageInput.safeParse(input);
-    if (!parsed.success) return { text: 'send_message needs {"text": "…"} with a non-empty text.', isError: true };
-    const text = boundText(visibleReply(parsed.data.text), this.#o.replyBytes);
-    if (text === "") return { text: "Nothing was left to send after internal parts were cut.", isError: true };
-    const outcome = { text: "Sent.", isError: false };
-    this.#o.store.recordReply(this.#o.claim.id, { ...result, ...outcome }, text, this.#o.clock.now());
-    this.#o.onReply();
-    return outcome;
+  /** One transaction: the effect and its journal entry are stored together, or neither is. */
+  #doHostTool(name: string, { step, toolCallId, input }: HostToolCall): HostToolOutcome {
+    const { claim, store, clock, hostTools, limits } = this.#o;
+    const overLimit = this.#toolCalls > limits.toolCalls;
+    return store.atomically(() => {
+      const outcome = overLimit
+        ? { text: `Tool-call limit of ${limits.toolCalls} reached; answer with what you have.`, isError: true }
+        : isHostTool(name)
+          ? hostTools.run(name, input, { group: claim.group, turnId: claim.id, step, toolCallId })
+          : { text: `There is no host tool ${name}.`, isError: true };
+      store.recordResult(claim.id, { step, toolCallId, toolName: name, ...outcome }, clock.now());
+      return outcome;
+    });
   }
 
   #replay(entry: JournalEntry): void {
-    if (entry.kind === "step") {
+    if (entry.kind === "input") this.#taken(entry.text);
+    else if (entry.kind === "step") {
       this.#steps = Math.max(this.#steps, entry.step + 1);
       const calls = entry.content.filter((part) => part.type === "tool-call");
       this.#toolCalls += calls.length;
@@ -218,9 +242,18 @@ export class LiveTurn implements TurnDoors {
     } else if (entry.kind === "result" && entry.step === this.#openStep) this.#open.delete(entry.toolCallId);
   }
 
-  #takesFollowUps(): boolean {
+  /** Undefined: what has arrived meanwhile waits for the next turn. */
+  #followUpRules(): BatchRules | undefined {
     const { steps, toolCalls } = this.#o.limits;
-    return this.#steps < steps * FOLLOW_UP_SHARE && this.#toolCalls < toolCalls * FOLLOW_UP_SHARE;
+    const room = roomForMessages(this.#o.limits) - this.#messages;
+    if (room <= 0 || this.#steps >= steps * FOLLOW_UP_SHARE || this.#toolCalls >= toolCalls * FOLLOW_UP_SHARE) return undefined;
+    const rules = this.#o.batchRules();
+    return { ...rules, maxMessages: Math.min(rules.maxMessages, room) };
+  }
+
+  #taken(input: string): string {
+    this.#messages += countMessages(input);
+    return input;
   }
 
   /** The runner reads a fault in mid-stream as text and cannot tell whether it will pass; we can. */

@@ -51,7 +51,7 @@ export function fetchOver(session: ClientHttp2Session): typeof globalThis.fetch 
   const overLink = async (input: unknown, init: RequestInit = {}): Promise<unknown> => {
     const url = new URL(String(input));
     const headers = Object.fromEntries(Object.entries(init.headers ?? {}).map(([name, value]) => [name.toLowerCase(), String(value)]));
-    const body = init.body === undefined || init.body === null ? undefined : String(init.body);
+    const body = typeof init.body === "string" ? init.body : undefined;
     const answer = await send(session, url.pathname + url.search, headers, body, init.signal ?? undefined);
     return {
       ok: answer.status >= 200 && answer.status < 300,

@@ -10,6 +10,7 @@ import {
   type Script,
   says,
 } from "../../contracts/suites/scripted-turn.ts";
+import { HOST_TOOLS } from "../../contracts/wire/tools.ts";
 import type { JournalEntry } from "../../contracts/wire/turn.ts";
 import { createLinkServer } from "../../host/adapters/link-http2/index.ts";
 import { ModelCallError, RefusedError } from "../../host/domain/errors.ts";
@@ -70,7 +71,7 @@ test("tool calls run in the order asked, each result with the host before the ne
 test("the model is offered every tool with its JSON schema", async () => {
   const turn = await play({ steps: [says("ok")] });
   const tools = turn.calls[0]?.tools ?? [];
-  expect(tools.map(({ name }) => name)).toEqual(["exec", "read_file", "write_file", "edit_file", "list_dir", "send_message"]);
+  expect(tools.map(({ name }) => name)).toEqual(["exec", "read_file", "write_file", "edit_file", "list_dir", ...Object.keys(HOST_TOOLS)]);
   expect(tools[0]).toMatchObject({ type: "function", inputSchema: { type: "object", required: ["command"], additionalProperties: false } });
 });
 
@@ -144,7 +145,7 @@ test("a tool that does not exist, or arguments that are no JSON, give the model 
     ["exec", true],
   ]);
   expect(turn.results[0]?.text).toBe(
-    'There is no tool named "rm -rf". Available: exec, read_file, write_file, edit_file, list_dir, send_message.',
+    `There is no tool named "rm -rf". Available: exec, read_file, write_file, edit_file, list_dir, ${Object.keys(HOST_TOOLS).join(", ")}.`,
   );
   expect(turn.results[1]?.text).toContain("not valid JSON");
   expect(turn.results[2]?.text).toContain("Wrong input for exec: command:");

@@ -1,9 +1,9 @@
 /**
  * What the agent may call: tools run here, in the sandbox, and tools the host does for it. To add one of the first kind,
- * write a file beside this and list it in SANDBOX_TOOLS; of the second, add its input to contracts/wire/tools.ts.
+ * write a file beside this and list it in SANDBOX_TOOLS; of the second, add it to HOST_TOOLS in contracts/wire/tools.ts.
  */
 import * as z from "zod";
-import { SendMessageInput } from "../../contracts/wire/tools.ts";
+import { HOST_TOOLS } from "../../contracts/wire/tools.ts";
 import { editFile } from "./edit-file.ts";
 import { exec, killGroup } from "./exec.ts";
 import { listDir } from "./list-dir.ts";
@@ -14,15 +14,6 @@ import { ToolError } from "./tool.ts";
 import { writeFile } from "./write-file.ts";
 
 const SANDBOX_TOOLS: readonly Tool[] = [exec, readFile, writeFile, editFile, listDir];
-
-const HOST_TOOLS: readonly { readonly name: string; readonly description: string; readonly input: z.ZodType }[] = [
-  {
-    name: "send_message",
-    description:
-      "Send a message to the chat now, while you keep working. Your final answer is sent by itself: use this only for news on the way.",
-    input: SendMessageInput,
-  },
-];
 
 export interface ToolDefinition {
   readonly name: string;
@@ -57,7 +48,10 @@ export interface ToolboxOptions {
 export function createToolbox(options: ToolboxOptions): Toolbox {
   const groups = new Set<number>();
   return {
-    definitions: [...SANDBOX_TOOLS.map((tool) => define(tool, "sandbox")), ...HOST_TOOLS.map((tool) => define(tool, "host"))],
+    definitions: [
+      ...SANDBOX_TOOLS.map((tool) => define(tool, "sandbox")),
+      ...Object.entries(HOST_TOOLS).map(([name, tool]) => define({ name, ...tool }, "host")),
+    ],
     async run(name, input, limits) {
       const tool = SANDBOX_TOOLS.find((candidate) => candidate.name === name);
       if (tool === undefined) return failed(`There is no tool named ${JSON.stringify(name.slice(0, 80))} in the sandbox.`);

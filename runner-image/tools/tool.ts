@@ -43,5 +43,5 @@ export function shown(text: string): ToolOutcome {
 
 /** Names the input's type from its schema, then forgets it, so that tools of different inputs fit one list. */
 export function defineTool<I>(tool: Tool<I>): Tool {
-  return tool as unknown as Tool;
+  return tool as Tool;
 }

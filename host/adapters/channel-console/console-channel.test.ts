@@ -145,6 +145,15 @@ describe("plain lines", () => {
     expect(await finish()).toEqual({ output: "two\nlines\nends itself\n\u001b[31mred\n", errors: "" });
   });
 
+  test("a terminal that shows the replies is not driven by them, though the messages came through a pipe", async () => {
+    const output = Object.assign(new PassThrough(), { isTTY: true });
+    const { channel, intake } = await bed("lines", { output });
+    await channel.connect(intake);
+    await channel.deliver({ id: "1", chat: "console:main", text: "\u001b]0;owned\u0007\u001b[2J\u009b31mred\tand\nblue" });
+    output.end();
+    expect(await textOf(output)).toBe("]0;owned[2J31mred\tand\nblue\n");
+  });
+
   test("a line over 16 MiB is dropped and reported by number, its neighbours are accepted", async () => {
     const { channel, intake, input, finish } = await bed("lines");
     await channel.connect(intake);

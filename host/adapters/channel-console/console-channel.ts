@@ -18,6 +18,7 @@ import { type InputLine, IntakeFeed } from "./intake-feed.ts";
 import { LineSplitter, MAX_LINE_BYTES } from "./line-splitter.ts";
 import { ReplyOutput } from "./reply-output.ts";
 import { Terminal } from "./terminal.ts";
+import { neutralise } from "./terminal-text.ts";
 
 export interface ConsoleOptions {
   /** Destroyed by `close` in the modes lines and jsonl. */
@@ -213,11 +214,19 @@ class Console implements ConsoleChannel {
     if (this.#terminal !== undefined) {
       if (!this.#output.isGone) this.#terminal.showReply(reply.text, chat === this.#ownChat ? undefined : reply.chat);
     } else if (this.#options.mode === "jsonl") await this.#output.write(replyLine(reply));
-    else await this.#output.write(reply.text.endsWith("\n") ? reply.text : `${reply.text}\n`);
+    else {
+      // A file or a pipe gets every byte; a terminal, standard input being a pipe or not, must not be driven by a reply.
+      const text = isTerminal(this.#options.output) ? neutralise(reply.text) : reply.text;
+      await this.#output.write(text.endsWith("\n") ? text : `${text}\n`);
+    }
   }
 
   async #report(line: string): Promise<void> {
     if (this.#terminal !== undefined && !this.#output.isGone) this.#terminal.showNotice(`console: ${line}`);
     else await this.#errors.write(`console: ${line}\n`);
   }
+}
+
+function isTerminal(stream: Writable): boolean {
+  return "isTTY" in stream && stream.isTTY === true;
 }

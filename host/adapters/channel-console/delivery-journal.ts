@@ -113,10 +113,13 @@ export class DeliveryJournal {
 
 /**
  * A reply as one line of JSONL. Line ends JSON leaves as they are but some readers split at (Python's `splitlines`) are
- * escaped, so that a reply is one line for everybody.
+ * escaped, so that a reply is one line for everybody; so are C1 controls, which a terminal that shows the line might obey.
  */
 export function replyLine(reply: ConsoleReply): string {
-  const json = JSON.stringify(reply).replace(/[\u0085\u2028\u2029]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  const json = JSON.stringify(reply).replace(
+    /[\u007f-\u009f\u2028\u2029]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
   return `${json}\n`;
 }
 

@@ -13,6 +13,7 @@ import { LABELS, ROLE } from "./container-body.ts";
 import type { DockerSandbox } from "./docker-sandbox.ts";
 import { assertEngineCanLimit } from "./enforced-limits.ts";
 import { callEngine, connectEngine, type Engine, type EngineFacts, statusOf } from "./engine-api.ts";
+import { assertRoomForSockets } from "./link-folder.ts";
 import { removeContainer } from "./remove-container.ts";
 import { imageMissing, isPodman, startContainer } from "./start-container.ts";
 
@@ -53,7 +54,8 @@ class DockerRuntime implements SandboxRuntime {
   }
 
   async check(): Promise<RuntimeReport> {
-    const { clock, image, socketPath } = this.#options;
+    const { clock, image, socketPath, runtimeDir, link } = this.#options;
+    if (link === "socket") assertRoomForSockets(runtimeDir);
     this.#facts = undefined;
     const facts = await this.#askFacts();
     await callEngine(clock, `Cannot look for image ${image}`, (call) => this.#engine.inspectImage(image, call)).catch((error: unknown) => {

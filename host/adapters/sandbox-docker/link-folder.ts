@@ -29,17 +29,22 @@ export function newSandboxId(): string {
   return `s-${randomBytes(6).toString("hex")}`;
 }
 
+/** Throws SandboxError where the sockets of sandboxes below this folder would have paths the kernel does not take. All are equally long. */
+export function assertRoomForSockets(runtimeDir: string): void {
+  const path = join(runtimeDir, newSandboxId(), "l", LINK_SOCKET);
+  const bytes = Buffer.byteLength(path);
+  if (bytes < MAX_SOCKET_PATH_BYTES) return;
+  throw new SandboxError("SANDBOX_START_FAILED", `The path of a sandbox's socket is ${bytes} bytes long: ${path}.`, {
+    hint: `Choose a shorter runtime folder, which is a shorter home: a socket path must stay under ${MAX_SOCKET_PATH_BYTES} bytes.`,
+  });
+}
+
 /** Rejects with SandboxError and leaves nothing behind. */
 export async function openLinkFolder(runtimeDir: string, sandboxId: string): Promise<LinkFolder> {
   const folder = join(runtimeDir, sandboxId);
   const mounted = join(folder, "l");
   const path = join(mounted, LINK_SOCKET);
-  const bytes = Buffer.byteLength(path);
-  if (bytes >= MAX_SOCKET_PATH_BYTES) {
-    throw new SandboxError("SANDBOX_START_FAILED", `The path of the sandbox's socket is ${bytes} bytes long: ${path}`, {
-      hint: `Choose a shorter runtime folder: a socket path must stay under ${MAX_SOCKET_PATH_BYTES} bytes.`,
-    });
-  }
+  assertRoomForSockets(runtimeDir);
   try {
     await mkdir(runtimeDir, { recursive: true, mode: 0o700 });
     await mkdir(folder, { mode: 0o700 });

@@ -18,6 +18,7 @@ export function groupTable(db: Sqlite) {
   const insert = db.prepare(
     "INSERT INTO registered_groups (jid, name, folder, trigger_pattern, added_at, requires_trigger) VALUES (?, ?, ?, ?, ?, ?)",
   );
+  const update = db.prepare("UPDATE registered_groups SET name = ?, trigger_pattern = ?, requires_trigger = ? WHERE jid = ?");
   const parse = (row: unknown): Group | undefined => {
     if (row === undefined) return undefined;
     const { jid, name, folder, trigger_pattern, requires_trigger } = row as GroupRow;
@@ -42,6 +43,7 @@ export function groupTable(db: Sqlite) {
       }
       insert.run(group.chat, group.name, group.folder, group.trigger, new Date(now).toISOString(), group.requiresTrigger ? 1 : 0);
     },
+    change: ({ chat, name, trigger, requiresTrigger }: Group): void => void update.run(name, trigger, requiresTrigger ? 1 : 0, chat),
   };
 }
 export type GroupTable = ReturnType<typeof groupTable>;

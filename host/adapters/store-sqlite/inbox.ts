@@ -3,6 +3,7 @@ import type { InboundMessage, StoredMessage } from "../../domain/message.ts";
 import type { BatchRules, ReplyVia } from "../../ports/store.ts";
 import type { GroupTable } from "./groups.ts";
 import type { Sqlite } from "./open.ts";
+import { routerState } from "./router-state.ts";
 
 interface WaitingRow {
   seq: number;
@@ -27,15 +28,18 @@ export interface Batch {
 }
 
 export function inboxTable(db: Sqlite, groups: GroupTable) {
-  const known = db.prepare("SELECT 1 FROM hermit_inbox WHERE chat_jid = ? AND message_id = ?").pluck();
-  // Scalar MAX of strings as the baseline does it; a chat's name is never overwritten by a message (contract §1).
+  const cursors = routerState(db);
+  // In `messages`, not in the inbox: what the old program had answered is known as well.
+  const known = db.prepare("SELECT 1 FROM messages WHERE chat_jid = ? AND id = ?").pluck();
+  // The newest time wins; a chat's name is never overwritten by a message (contract §1). What changes nothing writes nothing.
   const touchChat = db.prepare(
     `INSERT INTO chats (jid, name, last_message_time) VALUES (?, ?, ?)
-     ON CONFLICT(jid) DO UPDATE SET last_message_time = MAX(last_message_time, excluded.last_message_time)`,
+     ON CONFLICT(jid) DO UPDATE SET last_message_time = excluded.last_message_time WHERE excluded.last_message_time > last_message_time`,
   );
   const putMessage = db.prepare(
-    `INSERT OR REPLACE INTO messages (id, chat_jid, sender, sender_name, content, timestamp, is_from_me) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    "INSERT INTO messages (id, chat_jid, sender, sender_name, content, timestamp, is_from_me) VALUES (?, ?, ?, ?, ?, ?, ?)",
   );
+  const editMessage = db.prepare("UPDATE messages SET content = @text WHERE chat_jid = @chat AND id = @id AND content <> @text");
   const putInbox = db.prepare("INSERT INTO hermit_inbox (chat_jid, message_id, reply_via, received_at, refused) VALUES (?, ?, ?, ?, ?)");
   const waitingOf = db.prepare(
     `SELECT i.seq, i.reply_via, m.id, m.sender, m.sender_name, m.content, m.timestamp, m.is_from_me
@@ -53,12 +57,15 @@ export function inboxTable(db: Sqlite, groups: GroupTable) {
   return {
     /** Inside a transaction of the caller. */
     put(message: InboundMessage, { now, replyVia, register }: Arrival, refused: boolean): "new" | "known" | "ignored" {
+      touchChat.run(message.chat, message.chat, message.timestamp);
       if (groups.byChat(message.chat) === undefined) {
         if (register === undefined) return "ignored";
         groups.register(register, now);
       }
-      if (known.get(message.chat, message.id) !== undefined) return "known";
-      touchChat.run(message.chat, message.chat, message.timestamp);
+      if (known.get(message.chat, message.id) !== undefined) {
+        editMessage.run({ chat: message.chat, id: message.id, text: message.text });
+        return "known";
+      }
       putMessage.run(
         message.id,
         message.chat,
@@ -69,6 +76,7 @@ export function inboxTable(db: Sqlite, groups: GroupTable) {
         message.isFromMe ? 1 : 0,
       );
       putInbox.run(message.chat, message.id, replyVia, now, refused ? 1 : 0);
+      cursors.seen(message.timestamp);
       return "new";
     },
 
@@ -110,6 +118,11 @@ export function inboxTable(db: Sqlite, groups: GroupTable) {
 
     assign(turnId: number, messages: readonly StoredMessage[]): void {
       for (const { seq } of messages) assign.run(turnId, seq);
+      const newest = messages
+        .map(({ timestamp }) => timestamp)
+        .toSorted()
+        .at(-1);
+      if (newest !== undefined && messages[0] !== undefined) cursors.given(messages[0].chat, newest);
     },
 
     waiting: (folder?: string): number => (folder === undefined ? countAll.get() : countOf.get(folder)) as number,

@@ -11,12 +11,15 @@ import Database from "better-sqlite3";
 import { StoreError, isHostError } from "../../domain/errors.ts";
 import { contextModeColumn, nanoclawTables } from "./migrations/0001-nanoclaw.ts";
 import { turnTables } from "./migrations/0002-turns.ts";
+import { adoptWaiting } from "./router-state.ts";
+import { taskTables } from "./migrations/0003-tasks.ts";
 
 export type Sqlite = Database.Database;
 
 /** Numbered for ever, never edited once released. The baseline's own tables are number 1 and run on every start, as there. */
 const MIGRATIONS: readonly { readonly number: number; readonly name: string; readonly sql: string }[] = [
   { number: 2, name: "turns", sql: turnTables },
+  { number: 3, name: "tasks", sql: taskTables },
 ];
 
 const BUSY_MS = 5_000;
@@ -28,8 +31,13 @@ export interface OpenedDatabase {
   close(): void;
 }
 
+export interface OpenOptions {
+  /** Whose replies a NanoClaw database holds among its messages. Default: NanoClaw's own default. */
+  readonly assistantName?: string;
+}
+
 /** `home`: absolute path of the home folder. Throws StoreError: HOME_LOCKED, HOME_UNUSABLE, STORE_FULL, STORE_NEWER, STORE_BROKEN. */
-export function openDatabase(home: string): OpenedDatabase {
+export function openDatabase(home: string, { assistantName = "Andy" }: OpenOptions = {}): OpenedDatabase {
   const folder = join(home, "store");
   try {
     mkdirSync(home, { recursive: true, mode: 0o700 });
@@ -46,7 +54,7 @@ export function openDatabase(home: string): OpenedDatabase {
   try {
     db = new Database(path, { timeout: BUSY_MS });
     configure(db);
-    migrate(db, folder);
+    migrate(db, folder, assistantName);
     const { generation, instance } = nextGeneration(db);
     const opened = db;
     return {
@@ -94,7 +102,7 @@ function configure(db: Sqlite): void {
   db.pragma("cache_size = -1024");
 }
 
-function migrate(db: Sqlite, folder: string): void {
+function migrate(db: Sqlite, folder: string, assistantName: string): void {
   const hasTables = db.prepare("SELECT count(*) AS n FROM sqlite_master WHERE type = 'table'").pluck().get() as number;
   db.exec("CREATE TABLE IF NOT EXISTS hermit_migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)");
   const applied = new Set(db.prepare("SELECT number FROM hermit_migrations").pluck().all() as number[]);
@@ -118,6 +126,7 @@ function migrate(db: Sqlite, folder: string): void {
       db.exec(sql);
       db.prepare("INSERT INTO hermit_migrations VALUES (?, ?, ?)").run(number, name, new Date().toISOString());
     }
+    if (applied.size === 0) adoptWaiting(db, assistantName, Date.now());
   }).immediate();
 }
 

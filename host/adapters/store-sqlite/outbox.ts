@@ -7,13 +7,18 @@ interface Row {
   chat_jid: string;
   reply_via: string | null;
   text: string;
+  effect: string | null;
   attempts: number;
 }
 
-const COLUMNS = "id, turn_id, chat_jid, reply_via, text, attempts";
+/** What the assistant says is the effect of something it did; what the host says is not, or is the notice of a failed turn. */
+const NOTICE_EFFECT = "notice";
+
+const COLUMNS = "id, turn_id, chat_jid, reply_via, text, effect, attempts";
 const parse = (row: unknown): OutboxRow => {
-  const { id, turn_id, chat_jid, reply_via, text, attempts } = row as Row;
-  return { id, turnId: turn_id, chat: chat_jid, replyVia: reply_via, text, attempts };
+  const { id, turn_id, chat_jid, reply_via, text, effect, attempts } = row as Row;
+  const isNotice = effect === null || effect === NOTICE_EFFECT;
+  return { id, turnId: turn_id, chat: chat_jid, replyVia: reply_via, text, isNotice, attempts };
 };
 
 export function outboxTable(db: Sqlite) {

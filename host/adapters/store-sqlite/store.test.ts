@@ -160,10 +160,10 @@ describe("turns", () => {
   test("a host tool repeated after a crash sends one reply", () => {
     accept("a", "m1");
     const { id } = claim("a");
-    const result = { step: 0, toolCallId: "c", toolName: "send_message", text: "Sent.", isError: false };
-    store.recordReply(id, result, "hello", NOW);
+    const reply = { step: 0, toolCallId: "c", text: "hello" };
+    store.putReply(id, reply, NOW);
     reopen();
-    store.recordReply(id, result, "hello", NOW);
+    store.putReply(id, reply, NOW);
     expect(store.counts().undelivered).toBe(1);
   });
 

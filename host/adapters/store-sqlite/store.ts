@@ -2,17 +2,19 @@ import { join } from "node:path";
 import type { Store } from "../../ports/store.ts";
 import { groupTable } from "./groups.ts";
 import { inboxTable } from "./inbox.ts";
-import { openDatabase, storeFault } from "./open.ts";
+import { openDatabase, type OpenOptions, storeFault } from "./open.ts";
 import { outboxTable } from "./outbox.ts";
+import { taskTable } from "./tasks.ts";
 import { turnTables } from "./turns.ts";
 
 /** Opens the store of a home folder (absolute path), creating and migrating it as needed. Errors: see openDatabase. */
-export function openStore(home: string): Store {
-  const { db, generation, instance, close } = openDatabase(home);
+export function openStore(home: string, options: OpenOptions = {}): Store {
+  const { db, generation, instance, close } = openDatabase(home, options);
   const groups = groupTable(db);
   const inbox = inboxTable(db, groups);
   const outbox = outboxTable(db);
-  const turns = turnTables(db, generation, groups, inbox, outbox);
+  const tasks = taskTable(db, groups, outbox);
+  const turns = turnTables(db, generation, groups, inbox, outbox, tasks);
   const path = join(home, "store", "messages.db");
 
   const accept = db.transaction((...[message, options]: Parameters<Store["accept"]>) => inbox.put(message, options, false));
@@ -38,10 +40,12 @@ export function openStore(home: string): Store {
   return {
     generation,
     instance,
+    atomically: <Result>(work: () => Result): Result => guarded(() => db.transaction(work)())(),
     groups: guarded(groups.list),
     groupByFolder: guarded(groups.byFolder),
     groupByChat: guarded(groups.byChat),
     registerGroup: guarded(register),
+    changeGroup: guarded(groups.change),
     accept: guarded(accept),
     refuse: guarded(refuse),
     waiting: guarded(inbox.waiting),
@@ -51,11 +55,19 @@ export function openStore(home: string): Store {
     recordStep: guarded(turns.recordStep),
     recordResult: guarded(turns.recordResult),
     findResult: guarded(turns.findResult),
-    recordReply: guarded(turns.recordReply),
+    putReply: guarded(turns.putReply),
     finishTurn: guarded(turns.finish),
     failTurn: guarded(turns.fail),
     endRun: guarded(turns.endRun),
     runs: guarded(turns.runs),
+    tasks: guarded(tasks.list),
+    task: guarded(tasks.find),
+    createTask: guarded(tasks.create),
+    changeTask: guarded(tasks.change),
+    cancelTask: guarded(tasks.cancel),
+    runTaskNow: guarded(tasks.runNow),
+    nextDue: guarded(tasks.nextDue),
+    claimDue: guarded(tasks.claimDue),
     notify: guarded((chat: string, text: string, now: number) =>
       outbox.put({ turnId: null, effect: null, chat, replyVia: null, text, now }),
     ),

@@ -1,25 +1,30 @@
 import { JournalEntry, type ToolResult } from "../../../contracts/wire/turn.ts";
 import type { RunFigures, RunOutcome, TurnState } from "../../domain/turn.ts";
-import type { BatchRules, ClaimedTurn, ReplyVia, RunRow, StepRecord } from "../../ports/store.ts";
+import type { BatchRules, ClaimedTurn, ReplyVia, RunRow, StepRecord, TaskEnd } from "../../ports/store.ts";
 import type { GroupTable } from "./groups.ts";
 import type { InboxTable } from "./inbox.ts";
 import type { Sqlite } from "./open.ts";
 import type { OutboxTable } from "./outbox.ts";
+import type { TaskTable } from "./tasks.ts";
 
 interface TurnRow {
   id: number;
   group_folder: string;
   chat_jid: string;
   reply_via: string | null;
+  task_id: string | null;
+  started_at: number;
 }
 
-export function turnTables(db: Sqlite, generation: number, groups: GroupTable, inbox: InboxTable, outbox: OutboxTable) {
+export function turnTables(db: Sqlite, generation: number, groups: GroupTable, inbox: InboxTable, outbox: OutboxTable, tasks: TaskTable) {
   const unfinished = db.prepare(
-    "SELECT id, group_folder, chat_jid, reply_via FROM hermit_turns WHERE group_folder = ? AND state = 'running' ORDER BY id LIMIT 1",
+    "SELECT id, group_folder, chat_jid, reply_via, task_id, started_at FROM hermit_turns WHERE group_folder = ? AND state = 'running' ORDER BY id LIMIT 1",
   );
-  const turnById = db.prepare("SELECT id, group_folder, chat_jid, reply_via FROM hermit_turns WHERE id = ? AND state = 'running'");
+  const turnById = db.prepare(
+    "SELECT id, group_folder, chat_jid, reply_via, task_id, started_at FROM hermit_turns WHERE id = ? AND state = 'running'",
+  );
   const openTurn = db.prepare(
-    "INSERT INTO hermit_turns (group_folder, chat_jid, reply_via, state, started_at) VALUES (?, ?, ?, 'running', ?)",
+    "INSERT INTO hermit_turns (group_folder, chat_jid, reply_via, state, started_at, task_id) VALUES (?, ?, ?, 'running', ?, ?)",
   );
   const moveTurn = db.prepare("UPDATE hermit_turns SET state = ?, ended_at = ?, error = ? WHERE id = ? AND state = 'running'");
   const countRuns = db.prepare(
@@ -50,7 +55,9 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
       `SELECT folder FROM (
          SELECT group_folder AS folder, 0 AS rank, id AS age FROM hermit_turns WHERE state = 'running'
          UNION ALL
-         SELECT g.folder, 1, i.seq FROM hermit_inbox i JOIN registered_groups g ON g.jid = i.chat_jid WHERE i.turn_id IS NULL AND i.refused = 0
+         SELECT group_folder, 1, seq FROM hermit_occurrences WHERE turn_id IS NULL AND ended_at IS NULL
+         UNION ALL
+         SELECT g.folder, 2, i.seq FROM hermit_inbox i JOIN registered_groups g ON g.jid = i.chat_jid WHERE i.turn_id IS NULL AND i.refused = 0
        ) GROUP BY folder ORDER BY min(rank), min(age)`,
     )
     .pluck();
@@ -75,9 +82,11 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
     const attempt = runs + 1;
     const runId = Number(openRun.run(turn.id, attempt, generation, now).lastInsertRowid);
     const entries = (journal.all(turn.id) as string[]).map((body) => JournalEntry.parse(JSON.parse(body)));
-    return { id: turn.id, group, replyVia: turn.replyVia, runId, attempt, failures, journal: entries };
+    return { id: turn.id, group, replyVia: turn.replyVia, runId, attempt, failures, task: tasks.ofTurn(turn.id), journal: entries };
   };
   const takeInput = (turn: TurnRow, rules: BatchRules): string | undefined => {
+    // What people say while a task runs is not the task's to answer.
+    if (turn.task_id !== null) return undefined;
     const group = groups.byFolder(turn.group_folder);
     if (group === undefined) return undefined;
     const batch = inbox.batch(group, rules);
@@ -87,6 +96,9 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
     write(turn.id, { kind: "input", text }, rules.now);
     return text;
   };
+  const closeTask = (turn: TurnRow, error: string | null, end: TaskEnd | undefined, now: number): void => {
+    if (end !== undefined) tasks.close(turn.id, turn.started_at, { result: end.result, error }, end.close, now);
+  };
   const running = (turnId: number): TurnRow | undefined => turnById.get(turnId) as TurnRow | undefined;
 
   return {
@@ -95,9 +107,17 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
       const open = unfinished.get(folder) as TurnRow | undefined;
       if (open !== undefined) return begin({ id: open.id, replyVia: open.reply_via, folder }, rules.now);
       const group = groups.byFolder(folder);
+      const occurrence = group === undefined ? undefined : tasks.nextWaiting(folder);
+      if (occurrence !== undefined) {
+        const { task, seq } = occurrence;
+        const id = Number(openTurn.run(folder, task.chat, null, rules.now, task.id).lastInsertRowid);
+        tasks.give(seq, id);
+        write(id, { kind: "input", text: task.prompt }, rules.now);
+        return begin({ id, replyVia: null, folder }, rules.now);
+      }
       const batch = group === undefined ? undefined : inbox.batch(group, rules);
       if (group === undefined || batch === undefined) return undefined;
-      const id = Number(openTurn.run(folder, group.chat, batch.replyVia, rules.now).lastInsertRowid);
+      const id = Number(openTurn.run(folder, group.chat, batch.replyVia, rules.now, null).lastInsertRowid);
       inbox.assign(id, batch.messages);
       write(id, { kind: "input", text: rules.format(batch.messages) }, rules.now);
       return begin({ id, replyVia: batch.replyVia, folder }, rules.now);
@@ -115,16 +135,28 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
       const entry = JournalEntry.parse(JSON.parse(body));
       return entry.kind === "result" ? entry : undefined;
     },
-    recordReply: db.transaction((turnId: number, entry: ToolResult, text: string, now: number): void => {
-      const turn = running(turnId);
-      if (turn === undefined) return;
-      write(turnId, { kind: "result", ...entry }, now);
-      outbox.put({ turnId, effect: `tool.${entry.step}.${entry.toolCallId}`, chat: turn.chat_jid, replyVia: turn.reply_via, text, now });
-    }),
+    putReply: db.transaction(
+      (turnId: number, reply: { step: number; toolCallId: string; text: string; chat?: string }, now: number): void => {
+        const turn = running(turnId);
+        if (turn === undefined) return;
+        const effect = `tool.${reply.step}.${reply.toolCallId}`;
+        // A message for another chat leaves through the channel that owns it, never through where this turn came in.
+        const target = reply.chat === undefined ? { chat: turn.chat_jid, replyVia: turn.reply_via } : { chat: reply.chat, replyVia: null };
+        outbox.put({ turnId, effect, ...target, text: reply.text, now });
+      },
+    ),
     finish: db.transaction(
       (
         turnId: number,
-        finish: { runId: number; step?: StepRecord; reply: string; figures: RunFigures; now: number; rules?: BatchRules },
+        finish: {
+          runId: number;
+          step?: StepRecord;
+          reply: string;
+          figures: RunFigures;
+          now: number;
+          rules?: BatchRules;
+          taskEnd?: TaskEnd;
+        },
       ): string | undefined => {
         const turn = running(turnId);
         if (turn === undefined) return undefined;
@@ -137,6 +169,7 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
         const more = rules === undefined ? undefined : takeInput(turn, rules);
         if (more !== undefined) return more;
         endRun(finish.runId, "done", null, now, finish.figures);
+        closeTask(turn, null, finish.taskEnd, now);
         const state: TurnState = outbox.openOf(turnId) > 0 ? "delivering" : "done";
         moveTurn.run(state, state === "done" ? now : null, null, turnId);
         return undefined;
@@ -145,12 +178,13 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
     fail: db.transaction(
       (
         turnId: number,
-        failure: { runId: number; outcome: RunOutcome; error: string; notice: string; figures: RunFigures; now: number },
+        failure: { runId: number; outcome: RunOutcome; error: string; notice: string; figures: RunFigures; now: number; taskEnd?: TaskEnd },
       ): void => {
         const turn = running(turnId);
         if (turn === undefined) return;
         endRun(failure.runId, failure.outcome, failure.error, failure.now, failure.figures);
         outbox.put({ turnId, effect: "notice", chat: turn.chat_jid, replyVia: turn.reply_via, text: failure.notice, now: failure.now });
+        closeTask(turn, failure.error, failure.taskEnd, failure.now);
         moveTurn.run("failed", failure.now, failure.error, turnId);
       },
     ),

@@ -1,6 +1,6 @@
 import { chownSync, lstatSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { HostError, RefusedError, StoreError } from "../../domain/errors.ts";
+import { type HostError, RefusedError, StoreError } from "../../domain/errors.ts";
 import { type Group, isMain, isValidFolder } from "../../domain/group.ts";
 import type { SandboxMount } from "../../ports/sandbox-runtime.ts";
 import type { Workspaces } from "../../ports/workspace.ts";
@@ -9,7 +9,7 @@ import type { Workspaces } from "../../ports/workspace.ts";
  * Owner of the workspaces where the host runs as root. 60578–61183 is left free by Debian's login.defs, systemd and container
  * user maps, so this is nobody's account.
  */
-export const SANDBOX_UID = 60_800;
+const SANDBOX_UID = 60_800;
 
 /** `home`: absolute path. `hostUid`, `hostGid`: who the host runs as. */
 export function createWorkspaces(home: string, hostUid: number, hostGid: number): Workspaces {

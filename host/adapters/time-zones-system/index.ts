@@ -1,0 +1,1 @@
+export { systemTimeZones } from "./system-time-zones.ts";

@@ -1,0 +1,88 @@
+/**
+ * Which folders of the machine a group's sandbox may see beside its own.
+ *
+ * The owner lists roots in a file outside the home, so that no agent can write it; without a readable list nothing is mounted. The
+ * order of the checks and the built-in patterns are NanoClaw's (contract §7.7), and its file is read as it is.
+ */
+export interface MountRequest {
+  /** `~` is the owner's home folder. */
+  readonly hostPath: string;
+  /** Where it appears below `/workspace/extra/`. Default: the last part of `hostPath`. */
+  readonly containerPath?: string | undefined;
+  /** Anything but `false` means read-only. */
+  readonly readonly?: unknown;
+}
+
+export interface MountAllowlist {
+  readonly allowedRoots: readonly { readonly path: string; readonly allowReadWrite: boolean }[];
+  readonly blockedPatterns: readonly string[];
+  readonly nonMainReadOnly: boolean;
+}
+
+export type MountVerdict =
+  | { readonly verdict: "allowed"; readonly hostPath: string; readonly containerPath: string; readonly readOnly: boolean }
+  | { readonly verdict: "no-allowlist" | "bad-container-path" | "missing" | "blocked" | "outside-roots" };
+
+/** Never mounted, whatever the owner lists: places where keys live. A path is blocked where one occurs anywhere in it. */
+const ALWAYS_BLOCKED = [
+  ...[".ssh", ".gnupg", ".gpg", ".aws", ".azure", ".gcloud", ".kube", ".docker"],
+  ...["credentials", ".env", ".netrc", ".npmrc", ".pypirc", "id_rsa", "id_ed25519", "private_key", ".secret"],
+];
+
+const EXTRA = "/workspace/extra/";
+
+/** The owner's list, or undefined where the text is not one. */
+export function parseMountAllowlist(json: string): MountAllowlist | undefined {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+  const { allowedRoots, blockedPatterns, nonMainReadOnly } = Object(parsed) as Record<string, unknown>;
+  if (!Array.isArray(allowedRoots) || !Array.isArray(blockedPatterns) || typeof nonMainReadOnly !== "boolean") return undefined;
+  const roots: MountAllowlist["allowedRoots"][number][] = [];
+  for (const root of allowedRoots) {
+    const { path, allowReadWrite } = Object(root) as Record<string, unknown>;
+    if (typeof path !== "string") return undefined;
+    roots.push({ path, allowReadWrite: allowReadWrite === true });
+  }
+  if (!blockedPatterns.every((pattern) => typeof pattern === "string")) return undefined;
+  return { allowedRoots: roots, blockedPatterns, nonMainReadOnly };
+}
+
+/**
+ * Whether and how a folder is mounted. `resolve` makes a path absolute and follows every link; undefined: there is nothing there.
+ * What it returns is what is mounted, so that a link changed afterwards changes nothing.
+ */
+export function judgeMount(
+  request: MountRequest,
+  allowlist: MountAllowlist | undefined,
+  surroundings: { readonly isMain: boolean; readonly home: string; readonly resolve: (path: string) => string | undefined },
+): MountVerdict {
+  if (allowlist === undefined) return { verdict: "no-allowlist" };
+  const { isMain, home, resolve } = surroundings;
+  const name = request.containerPath === undefined || request.containerPath === "" ? lastPart(request.hostPath) : request.containerPath;
+  if (name.trim() === "" || name.includes("..") || name.startsWith("/")) return { verdict: "bad-container-path" };
+  const hostPath = resolve(expandHome(request.hostPath, home));
+  if (hostPath === undefined) return { verdict: "missing" };
+  const blocked = [...ALWAYS_BLOCKED, ...allowlist.blockedPatterns];
+  if (blocked.some((pattern) => hostPath.includes(pattern))) return { verdict: "blocked" };
+  const root = allowlist.allowedRoots.find(({ path }) => isUnder(hostPath, resolve(expandHome(path, home))));
+  if (root === undefined) return { verdict: "outside-roots" };
+  const mayWrite = root.allowReadWrite && (isMain || !allowlist.nonMainReadOnly);
+  return { verdict: "allowed", hostPath, containerPath: `${EXTRA}${name}`, readOnly: !(request.readonly === false && mayWrite) };
+}
+
+function expandHome(path: string, home: string): string {
+  return path === "~" || path.startsWith("~/") ? home + path.slice(1) : path;
+}
+
+function lastPart(path: string): string {
+  return path.replace(/\/+$/, "").split("/").at(-1) ?? "";
+}
+
+/** A root that is not there holds nothing. */
+function isUnder(path: string, root: string | undefined): boolean {
+  return root !== undefined && (path === root || path.startsWith(root.endsWith("/") ? root : `${root}/`));
+}

@@ -1,0 +1,46 @@
+/** A task: a stored prompt with a schedule. Field for field NanoClaw's `scheduled_tasks` (contract §1), then what we add. */
+export interface Task {
+  readonly id: string;
+  /** The group it runs as. */
+  readonly folder: string;
+  /** The chat its output goes to. */
+  readonly chat: string;
+  readonly prompt: string;
+  readonly scheduleType: string;
+  readonly scheduleValue: string;
+  readonly contextMode: ContextMode;
+  /** ISO 8601 UTC; null: never due. */
+  readonly nextRun: string | null;
+  readonly lastRun: string | null;
+  readonly lastResult: string | null;
+  readonly status: TaskStatus;
+  readonly createdAt: string;
+  /** IANA name; null: the household's. */
+  readonly timeZone: string | null;
+  readonly catchUp: CatchUp;
+  /** Runs that failed since the last one that did not. */
+  readonly failures: number;
+}
+
+export const CONTEXT_MODES = ["group", "isolated"] as const;
+export type ContextMode = (typeof CONTEXT_MODES)[number];
+
+export type TaskStatus = "active" | "paused" | "completed";
+
+/** What becomes of occurrences missed while the host was away: none is made up for, one is, or each is. */
+export const CATCH_UPS = ["skip", "once", "all"] as const;
+export type CatchUp = (typeof CATCH_UPS)[number];
+
+/** How a run of a task ended, for its row and its log. */
+export interface TaskOutcome {
+  /** The last thing it said, unstripped; null: nothing. */
+  readonly result: string | null;
+  /** Null: it worked. */
+  readonly error: string | null;
+}
+
+/** Failures in a row after which a task is paused and its chat told: a broken prompt must not cost a model call an hour for ever. */
+export const FAILURES_BEFORE_PAUSE = 5;
+
+/** Later than this an occurrence counts as missed: a minute is cron's own grain. */
+export const MISSED_AFTER_MS = 60_000;

@@ -1,0 +1,264 @@
+/**
+ * The tool door: what the host does for a turn when its model asks.
+ *
+ * Identity is the turn's own group, known from the stream. Each command is parsed, then looked up in the authorization table, then
+ * done; every call ends in words the agent can act on. All of it runs inside one transaction with the journal entry of the call, so
+ * that a call is done once or not at all.
+ */
+import { HOST_TOOLS, type HostToolInput, type HostToolName, type HostToolOutcome } from "../../contracts/wire/tools.ts";
+import { type Command, isAllowed, type Target } from "../domain/authorization.ts";
+import { boundText } from "../domain/bounded-text.ts";
+import { type Group, isMain, isValidFolder } from "../domain/group.ts";
+import type { Task } from "../domain/task.ts";
+import type { TaskRules } from "../domain/task-rules.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Log } from "../ports/log.ts";
+import type { Store } from "../ports/store.ts";
+
+export interface HostToolsOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly replyBytes: number;
+  /** Longest lists and fields stay readable for a model. */
+  readonly outputBytes: number;
+  /** In [0, 1); makes task ids unique within a millisecond. */
+  readonly random: () => number;
+  readonly taskRules: TaskRules;
+  /** Whether a connected channel serves the chat. */
+  readonly isServed: (chat: string) => boolean;
+  /** A task was added, changed or removed: when the next one is due may have changed. */
+  readonly onTasksChanged: () => void;
+  /** Something waits for this group. */
+  readonly onWork: (folder: string) => void;
+}
+
+/** Who calls, and where its replies go. */
+export interface Caller {
+  readonly group: Group;
+  readonly turnId: number;
+  readonly step: number;
+  readonly toolCallId: string;
+}
+
+/** Tasks one group may have. */
+const MAX_TASKS = 200;
+const PROMPT_EXCERPT = 80;
+
+type Answer = HostToolOutcome;
+const done = (text: string): Answer => ({ text, isError: false });
+const refused = (text: string): Answer => ({ text, isError: true });
+
+export class HostTools {
+  readonly #o: HostToolsOptions;
+
+  constructor(options: HostToolsOptions) {
+    this.#o = options;
+  }
+
+  /** Does the call and returns its outcome. Inside a transaction of the caller; throws StoreError only. */
+  run(name: HostToolName, input: unknown, caller: Caller): Answer {
+    const parsed = HOST_TOOLS[name].input.safeParse(input);
+    if (!parsed.success) {
+      const issue = parsed.error.issues[0];
+      return refused(`Wrong input for ${name}: ${issue?.path.join(".") || "the input"}: ${issue?.message ?? "not as described"}.`);
+    }
+    const answer = this.#dispatch(name, parsed.data, caller);
+    if (answer.isError) {
+      this.#o.log.info({ group: caller.group.folder, turn: caller.turnId, command: name, reason: answer.text }, "a host tool was refused");
+    }
+    return { ...answer, text: boundText(answer.text, this.#o.outputBytes) };
+  }
+
+  #dispatch(name: HostToolName, input: unknown, caller: Caller): Answer {
+    switch (name) {
+      case "send_message":
+        return this.#sendMessage(input as HostToolInput<"send_message">, caller);
+      case "schedule_task":
+        return this.#scheduleTask(input as HostToolInput<"schedule_task">, caller);
+      case "list_tasks":
+        return this.#listTasks(caller);
+      case "update_task":
+        return this.#updateTask(input as HostToolInput<"update_task">, caller);
+      case "get_task":
+      case "pause_task":
+      case "resume_task":
+      case "cancel_task":
+      case "run_task_now":
+        return this.#onTask(name, (input as HostToolInput<"get_task">).task_id, caller);
+      case "register_group":
+        return this.#registerGroup(input as HostToolInput<"register_group">, caller);
+      case "list_groups":
+        return this.#listGroups(caller);
+      default:
+        return refused(`There is no host tool ${String(name satisfies never)}.`);
+    }
+  }
+
+  #mayNot(caller: Caller, command: Command, target: Target): Answer | undefined {
+    if (isAllowed(isMain(caller.group) ? "main" : "group", command, target)) return undefined;
+    return refused(
+      target === "none"
+        ? `Only the main group may use ${command}.`
+        : `This group may use ${command} only for itself. The main group may do it for others.`,
+    );
+  }
+
+  #sendMessage({ text, chat = "" }: HostToolInput<"send_message">, caller: Caller): Answer {
+    const { group, turnId, step, toolCallId } = caller;
+    const isOwn = chat === "" || chat === group.chat;
+    const no = this.#mayNot(caller, "send_message", isOwn ? "own" : "other");
+    if (no !== undefined) return no;
+    if (!isOwn && !this.#o.isServed(chat)) return refused(`No connected channel serves ${chat}. list_groups shows the chats.`);
+    const bounded = boundText(text, this.#o.replyBytes);
+    this.#o.store.putReply(turnId, { step, toolCallId, text: bounded, ...(isOwn ? {} : { chat }) }, this.#o.clock.now());
+    return done("Sent.");
+  }
+
+  #scheduleTask(input: HostToolInput<"schedule_task">, caller: Caller): Answer {
+    const { store, clock, random } = this.#o;
+    const target = input.chat === undefined ? caller.group : store.groupByChat(input.chat);
+    if (target === undefined) {
+      return (
+        this.#mayNot(caller, "schedule_task", "other") ?? refused(`The chat ${input.chat} is not registered. register_group does that.`)
+      );
+    }
+    const no = this.#mayNot(caller, "schedule_task", target.folder === caller.group.folder ? "own" : "other");
+    if (no !== undefined) return no;
+    if (store.tasks(target.folder).length >= MAX_TASKS)
+      return refused(`${target.folder} has ${MAX_TASKS} tasks, the most there can be. Cancel some.`);
+    const now = clock.now();
+    const timeZone = input.time_zone ?? null;
+    const first = this.#o.taskRules.firstRun({ type: input.schedule_type, value: input.schedule_value, timeZone }, now);
+    if ("refusal" in first) return refused(first.refusal);
+    const id = `task-${now}-${Math.floor(random() * 36 ** 6)
+      .toString(36)
+      .padStart(6, "0")}`;
+    store.createTask({
+      id,
+      folder: target.folder,
+      chat: target.chat,
+      prompt: input.prompt,
+      scheduleType: input.schedule_type,
+      scheduleValue: input.schedule_value,
+      contextMode: input.context_mode ?? "isolated",
+      nextRun: first.nextRun,
+      lastRun: null,
+      lastResult: null,
+      status: "active",
+      createdAt: new Date(now).toISOString(),
+      timeZone,
+      catchUp: input.catch_up ?? "once",
+      failures: 0,
+    });
+    this.#o.onTasksChanged();
+    return done(`Scheduled as ${id}. First run: ${first.nextRun ?? "never"}.`);
+  }
+
+  #listTasks(caller: Caller): Answer {
+    const everyone = this.#mayNot(caller, "list_tasks", "other") === undefined;
+    const tasks = this.#o.store.tasks(everyone ? undefined : caller.group.folder);
+    return done(tasks.length === 0 ? "There are no tasks." : tasks.map((task) => describe(task)).join("\n"));
+  }
+
+  /** Another group's task is refused in the same words as one that does not exist, so that ids cannot be probed. */
+  #find(command: Command, id: string, caller: Caller): Task | Answer {
+    const task = this.#o.store.task(id);
+    const isOwn = task?.folder === caller.group.folder;
+    if (task === undefined || this.#mayNot(caller, command, isOwn ? "own" : "other") !== undefined) {
+      return refused(`There is no task ${id} here. list_tasks shows them.`);
+    }
+    return task;
+  }
+
+  #onTask(command: "get_task" | "pause_task" | "resume_task" | "cancel_task" | "run_task_now", id: string, caller: Caller): Answer {
+    const { store, clock } = this.#o;
+    const task = this.#find(command, id, caller);
+    if ("isError" in task) return task;
+    switch (command) {
+      case "get_task":
+        return done(
+          `${describe(task)}\nprompt: ${task.prompt}\nlast run: ${task.lastRun ?? "never"}\nlast result: ${task.lastResult ?? "none"}`,
+        );
+      case "pause_task":
+        store.changeTask(id, { status: "paused" });
+        break;
+      case "resume_task":
+        // An overdue task fires at once, as it always did (contract §5).
+        store.changeTask(id, { status: "active", failures: 0 });
+        break;
+      case "cancel_task":
+        store.cancelTask(id);
+        break;
+      case "run_task_now":
+        if (!store.runTaskNow(id, clock.now())) return refused(`${id} waits or runs already.`);
+        this.#o.onWork(task.folder);
+        break;
+      default:
+        return refused(`Unknown command ${String(command satisfies never)}.`);
+    }
+    this.#o.onTasksChanged();
+    return done(
+      { pause_task: "Paused", resume_task: "Resumed", cancel_task: "Cancelled", run_task_now: "Runs next" }[command] + `: ${id}.`,
+    );
+  }
+
+  #updateTask(input: HostToolInput<"update_task">, caller: Caller): Answer {
+    const { store, clock } = this.#o;
+    const task = this.#find("update_task", input.task_id, caller);
+    if ("isError" in task) return task;
+    const scheduleType = input.schedule_type ?? task.scheduleType;
+    const scheduleValue = input.schedule_value ?? task.scheduleValue;
+    const timeZone = input.time_zone ?? task.timeZone;
+    const reschedules = scheduleType !== task.scheduleType || scheduleValue !== task.scheduleValue || timeZone !== task.timeZone;
+    const first = reschedules ? this.#o.taskRules.firstRun({ type: scheduleType, value: scheduleValue, timeZone }, clock.now()) : undefined;
+    if (first !== undefined && "refusal" in first) return refused(first.refusal);
+    const nextRun = first === undefined ? task.nextRun : first.nextRun;
+    store.changeTask(task.id, {
+      prompt: input.prompt ?? task.prompt,
+      contextMode: input.context_mode ?? task.contextMode,
+      catchUp: input.catch_up ?? task.catchUp,
+      scheduleType,
+      scheduleValue,
+      timeZone,
+      nextRun,
+      ...(reschedules && task.status === "completed" ? { status: "active" as const } : {}),
+    });
+    this.#o.onTasksChanged();
+    return done(`Changed ${task.id}. Next run: ${nextRun ?? "never"}.`);
+  }
+
+  #registerGroup(input: HostToolInput<"register_group">, caller: Caller): Answer {
+    const no = this.#mayNot(caller, "register_group", "none");
+    if (no !== undefined) return no;
+    const { store, clock } = this.#o;
+    const { chat, name, folder, trigger, requires_trigger: requiresTrigger = true } = input;
+    if (!isValidFolder(folder))
+      return refused(`The folder "${folder}" is not allowed: letters, digits, dash and underscore, not "global".`);
+    const holder = store.groupByFolder(folder);
+    if (holder !== undefined && holder.chat !== chat) return refused(`The folder ${folder} belongs to ${holder.chat}. Choose another.`);
+    const known = store.groupByChat(chat);
+    if (known !== undefined && known.folder !== folder)
+      return refused(`${chat} is registered as ${known.folder} already, and keeps its workspace.`);
+    if (known === undefined) store.registerGroup({ chat, name, folder, trigger, requiresTrigger }, clock.now());
+    else store.changeGroup({ chat, name, folder, trigger, requiresTrigger });
+    this.#o.onWork(folder);
+    return done(`Registered ${chat} as ${folder}.`);
+  }
+
+  #listGroups(caller: Caller): Answer {
+    const no = this.#mayNot(caller, "list_groups", "none");
+    if (no !== undefined) return no;
+    const rows = this.#o.store.groups().map(({ chat, name, folder, trigger, requiresTrigger }) => {
+      return `${folder}: ${chat} “${name}”, ${requiresTrigger ? `wakes on ${trigger}` : "wakes on every message"}`;
+    });
+    return done(rows.join("\n"));
+  }
+}
+
+/** One line a task: what the old list showed (contract §7.11), and whose it is. */
+function describe(task: Task): string {
+  const prompt = task.prompt.length > PROMPT_EXCERPT ? `${task.prompt.slice(0, PROMPT_EXCERPT)}…` : task.prompt;
+  const zone = task.timeZone === null ? "" : ` ${task.timeZone}`;
+  return `${task.id} [${task.folder}] ${JSON.stringify(prompt)} ${task.scheduleType} ${task.scheduleValue}${zone}, ${task.status}, next run ${task.nextRun ?? "none"}`;
+}
