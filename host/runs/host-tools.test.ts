@@ -1,0 +1,238 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { HOST_TOOLS, type HostToolName } from "../../contracts/wire/tools.ts";
+import { FakeClock } from "../adapters/memory/fake-clock.ts";
+import { openStore } from "../adapters/store-sqlite/index.ts";
+import type { Group } from "../domain/group.ts";
+import { formatMessages } from "../domain/prompt.ts";
+import type { Zone } from "../domain/schedule-zone.ts";
+import { TaskRules } from "../domain/task-rules.ts";
+import type { Store } from "../ports/store.ts";
+import { HostTools } from "./host-tools.ts";
+
+const UTC: Zone = { name: "UTC", stretchAt: () => ({ from: -Infinity, until: Infinity, offset: 0, before: 0 }) };
+const group = (folder: string): Group => ({ chat: `c:${folder}`, name: folder, folder, trigger: "@Andy", requiresTrigger: false });
+
+let home: string;
+let store: Store;
+let clock: FakeClock;
+let tools: HostTools;
+let calls = 0;
+let turns: Record<string, number>;
+let woken: string[];
+
+beforeEach(() => {
+  home = mkdtempSync(join(tmpdir(), "hermit-tools-"));
+  store = openStore(home, { assistantName: "Andy" });
+  clock = new FakeClock();
+  woken = [];
+  turns = {};
+  for (const folder of ["main", "fam", "work"]) {
+    store.registerGroup(group(folder), clock.now());
+    const said = {
+      id: "m",
+      chat: `c:${folder}`,
+      sender: "s",
+      senderName: "S",
+      text: "hi",
+      timestamp: new Date(clock.now()).toISOString(),
+      isFromMe: false,
+    };
+    store.accept(said, { now: clock.now(), replyVia: null });
+    const claim = store.claimTurn(folder, { now: clock.now(), maxMessages: 9, maxBytes: 999, starts: () => true, format: formatMessages });
+    turns[folder] = claim?.id ?? -1;
+  }
+  tools = new HostTools({
+    store,
+    clock,
+    log: { debug() {}, info() {}, warn() {}, error() {} },
+    replyBytes: 1000,
+    outputBytes: 4000,
+    random: Math.random,
+    taskRules: new TaskRules((name) => (name === "UTC" ? UTC : undefined), "UTC"),
+    isServed: (chat) => chat.startsWith("c:"),
+    onTasksChanged: () => {},
+    onWork: (folder) => woken.push(folder),
+  });
+});
+afterEach(() => {
+  store.close();
+  rmSync(home, { recursive: true, force: true });
+});
+
+const ask = (folder: string, name: HostToolName, input: unknown) =>
+  store.atomically(() =>
+    tools.run(name, input, { group: group(folder), turnId: turns[folder] ?? -1, step: 0, toolCallId: `call-${++calls}` }),
+  );
+const hourly = { prompt: "look at the news", schedule_type: "interval", schedule_value: "3600000" };
+const schedule = (folder: string): string => {
+  const { text, isError } = ask(folder, "schedule_task", hourly);
+  expect(isError, text).toBe(false);
+  return /task-\d+-\w{6}/.exec(text)?.[0] ?? "";
+};
+const sent = () => store.outboxHeads().map(({ chat, text }) => `${chat} ${text}`);
+
+describe("messages", () => {
+  test("a group speaks to its own chat only; main speaks to any chat a channel serves", () => {
+    expect(ask("fam", "send_message", { text: "own" })).toEqual({ text: "Sent.", isError: false });
+    expect(ask("fam", "send_message", { text: "spam", chat: "c:work" })).toMatchObject({
+      isError: true,
+      text: expect.stringContaining("only for itself"),
+    });
+    expect(ask("main", "send_message", { text: "to work", chat: "c:work" })).toEqual({ text: "Sent.", isError: false });
+    expect(ask("main", "send_message", { text: "nowhere", chat: "sms:1" })).toMatchObject({ isError: true });
+    expect(sent()).toEqual(["c:fam own", "c:work to work"]);
+  });
+});
+
+describe("tasks", () => {
+  test("one is made for its own group, with its first run told", () => {
+    const id = schedule("fam");
+    expect(store.task(id)).toMatchObject({
+      folder: "fam",
+      chat: "c:fam",
+      contextMode: "isolated",
+      nextRun: new Date(clock.now() + 3_600_000).toISOString(),
+    });
+  });
+
+  test("only main makes one for another group", () => {
+    expect(ask("fam", "schedule_task", { ...hourly, chat: "c:work" })).toMatchObject({ isError: true });
+    expect(ask("main", "schedule_task", { ...hourly, chat: "c:work" })).toMatchObject({ isError: false });
+    expect(ask("main", "schedule_task", { ...hourly, chat: "c:nobody" })).toMatchObject({
+      isError: true,
+      text: expect.stringContaining("not registered"),
+    });
+    expect(store.tasks().map(({ folder }) => folder)).toEqual(["work"]);
+  });
+
+  test.each([
+    ["an unknown type", { schedule_type: "sometimes" }, "Use cron, interval or once"],
+    ["an unknown zone", { schedule_type: "cron", schedule_value: "0 9 * * *", time_zone: "Mars/Base" }, "not known"],
+    ["a cron expression that is none", { schedule_type: "cron", schedule_value: "every day" }, "cron"],
+    ["an interval in words", { schedule_value: "5 minutes" }, "milliseconds"],
+    ["no prompt", { prompt: "" }, "prompt"],
+    ["a field nobody knows", { folder: "work" }, "schedule_task"],
+  ])("%s is refused in words and nothing is stored", (_what, change, words) => {
+    const { text, isError } = ask("fam", "schedule_task", { ...hourly, ...change });
+    expect(isError).toBe(true);
+    expect(text).toContain(words);
+    expect(store.tasks()).toEqual([]);
+  });
+
+  test("another group's task looks as if it did not exist, to every command", () => {
+    const id = schedule("work");
+    const unknown = ask("fam", "get_task", { task_id: "task-1-abcdef" }).text.replace("task-1-abcdef", "X");
+    for (const name of ["get_task", "pause_task", "resume_task", "cancel_task", "run_task_now", "update_task"] as const) {
+      const { text, isError } = ask("fam", name, { task_id: id });
+      expect(isError).toBe(true);
+      expect(text.replace(id, "X")).toBe(unknown);
+    }
+    expect(store.task(id)).toMatchObject({ status: "active" });
+    expect(woken).toEqual([]);
+  });
+
+  test("a list shows a group its own and main all", () => {
+    const [fam, work] = [schedule("fam"), schedule("work")];
+    expect(ask("fam", "list_tasks", {}).text).toContain(fam);
+    expect(ask("fam", "list_tasks", {}).text).not.toContain(work);
+    expect(ask("main", "list_tasks", {}).text).toContain(work);
+  });
+
+  test("pause, resume, change, run now and cancel do what they say", () => {
+    const id = schedule("fam");
+    ask("fam", "pause_task", { task_id: id });
+    expect(store.task(id)?.status).toBe("paused");
+    expect(store.nextDue()).toBeUndefined();
+    ask("fam", "resume_task", { task_id: id });
+    expect(store.nextDue()).toBe(clock.now() + 3_600_000);
+    ask("fam", "update_task", { task_id: id, schedule_value: "60000", prompt: "other" });
+    expect(store.task(id)).toMatchObject({
+      prompt: "other",
+      scheduleValue: "60000",
+      nextRun: new Date(clock.now() + 60_000).toISOString(),
+    });
+    expect(ask("fam", "run_task_now", { task_id: id }).isError).toBe(false);
+    expect(ask("fam", "run_task_now", { task_id: id }).isError).toBe(true);
+    expect(woken).toEqual(["fam"]);
+    ask("main", "cancel_task", { task_id: id });
+    expect(store.task(id)).toBeUndefined();
+    expect(store.foldersWithWork()).not.toContain("gone");
+  });
+
+  test("a group cannot fill the disk with tasks", () => {
+    for (let i = 0; i < 200; i++) schedule("fam");
+    expect(ask("fam", "schedule_task", hourly)).toMatchObject({ isError: true, text: expect.stringContaining("200 tasks") });
+  });
+});
+
+describe("groups", () => {
+  const other = { chat: "c:new", name: "New", folder: "new", trigger: "@Andy" };
+
+  test("only main registers and lists them", () => {
+    expect(ask("fam", "register_group", other)).toMatchObject({ isError: true });
+    expect(ask("fam", "list_groups", {})).toMatchObject({ isError: true });
+    expect(ask("main", "register_group", { ...other, requires_trigger: false })).toMatchObject({ isError: false });
+    expect(store.groupByFolder("new")).toMatchObject({ chat: "c:new", requiresTrigger: false });
+    expect(ask("main", "list_groups", {}).text).toContain("new: c:new");
+  });
+
+  test.each(["../etc", "a/b", "", ".", "global", "-x", "a".repeat(65)])("the folder %j is refused", (folder) => {
+    expect(ask("main", "register_group", { ...other, folder })).toMatchObject({ isError: true });
+    expect(store.groupByChat("c:new")).toBeUndefined();
+  });
+
+  test("a folder another chat holds is refused, and that chat keeps it", () => {
+    expect(ask("main", "register_group", { ...other, folder: "fam" })).toMatchObject({ isError: true });
+    expect(store.groupByFolder("fam")?.chat).toBe("c:fam");
+  });
+
+  test("registering a chat again changes its name and trigger, and the trigger is needed again", () => {
+    ask("main", "register_group", { chat: "c:fam", name: "Family", folder: "fam", trigger: "@Robin" });
+    expect(store.groupByFolder("fam")).toMatchObject({ name: "Family", trigger: "@Robin", requiresTrigger: true });
+  });
+});
+
+test("100,000 frames of anything, from a group that is not main, crash nothing and touch nobody else", () => {
+  const theirs = schedule("work");
+  const before = JSON.stringify([store.groups(), store.task(theirs)]);
+  const id = fc.oneof(fc.constant(theirs), fc.string({ maxLength: 20 }));
+  const chat = fc.oneof(fc.constantFrom("c:fam", "c:work", "c:main", "sms:1", ""), fc.string({ maxLength: 10 }));
+  const fields = fc.record(
+    {
+      task_id: id,
+      chat,
+      text: fc.oneof(fc.string({ maxLength: 10 }), fc.integer(), fc.constant(null)),
+      prompt: fc.string({ maxLength: 10 }),
+      schedule_type: fc.constantFrom("cron", "interval", "once", "x"),
+      schedule_value: fc.oneof(fc.constantFrom("* * * * *", "1000", "2030-01-01"), fc.string({ maxLength: 12 })),
+      folder: fc.constantFrom("fam", "work", "main", "../x", "new"),
+      name: fc.string({ maxLength: 5 }),
+      trigger: fc.string({ maxLength: 5 }),
+      group: fc.constant("main"),
+      isMain: fc.constant(true),
+      __proto__: fc.constant("main"),
+    },
+    { requiredKeys: [] },
+  );
+  const frame = fc.tuple(
+    fc.constantFrom(...(Object.keys(HOST_TOOLS) as HostToolName[])),
+    fc.oneof({ weight: 9, arbitrary: fields }, { weight: 1, arbitrary: fc.anything() }),
+  );
+  store.atomically(() => {
+    fc.assert(
+      fc.property(frame, ([name, input]) => {
+        const answer = tools.run(name, input, { group: group("fam"), turnId: turns["fam"] ?? -1, step: 1, toolCallId: `fuzz-${++calls}` });
+        if (typeof answer.text !== "string" || answer.text === "") throw new Error("no words");
+        for (const { id: mine } of store.tasks("fam")) store.cancelTask(mine);
+      }),
+      { numRuns: 100_000 },
+    );
+  });
+  expect(JSON.stringify([store.groups(), store.task(theirs)])).toBe(before);
+  expect(store.tasks().map(({ folder }) => folder)).toEqual(["work"]);
+  expect(new Set(store.outboxHeads().map((row) => row.chat))).toEqual(new Set(store.outboxHeads().length > 0 ? ["c:fam"] : []));
+}, 60_000);
