@@ -439,6 +439,19 @@ describe("a task", () => {
     await host.settled();
   };
 
+  test("asked of the offline model reminds when the time has come", async () => {
+    await open().start();
+    platform.say("remind me in 30 seconds to call mum");
+    await platform.replied(1);
+    await host.settled();
+    expect(texts()).toEqual([expect.stringMatching(/^Scheduled as task-\d+-\w{6}\. First run: /)]);
+    clock.advance(30_000);
+    await platform.replied(2);
+    await host.settled();
+    expect(texts()[1]).toBe("call mum");
+    expect(store.tasks()).toMatchObject([{ status: "completed", lastResult: "call mum" }]);
+  });
+
   test("made by the agent runs when it is due, not before, and again after that", async () => {
     await planned(every(60_000));
     const [task] = store.tasks();

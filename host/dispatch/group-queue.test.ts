@@ -11,9 +11,9 @@ function harness(slots: number) {
   const queue = new GroupQueue({
     slots,
     clock,
-    run: (folder, signal, task) => {
+    run: (folder, signal, only) => {
       if (live.has(folder)) throw new Error(`${folder} runs twice at once`);
-      started.push(task === undefined ? folder : `${folder} ${task}`);
+      started.push(only === undefined ? folder : `${folder} ${only}`);
       const { promise, resolve } = Promise.withResolvers<Verdict>();
       live.set(folder, {
         signal,
@@ -164,37 +164,26 @@ test("a lost wake-up costs latency only: the next one starts the group", async (
   expect(started).toEqual(["a", "a"]);
 });
 
-test("a group's due tasks run before its messages, oldest first, and a task that waits already is not added again", async () => {
-  const { queue, started, end, settle } = harness(1);
-  queue.wake("a");
-  await settle();
-  queue.wake("a");
-  for (const task of ["t1", "t2", "t1"]) queue.addTask("a", task);
-  for (let i = 0; i < 4; i++) await end("a");
-  expect(started).toEqual(["a", "a t1", "a t2", "a"]);
-  expect(queue.state("a")).toBe("idle");
-});
-
-test("a task that runs may be added again and then runs once more", async () => {
-  const { queue, started, end, settle } = harness(1);
-  queue.addTask("a", "t1");
-  await settle();
-  queue.addTask("a", "t1");
-  await end("a");
-  await end("a");
-  expect(started).toEqual(["a t1", "a t1"]);
-});
-
-test("a task that falls due while its group's messages back off runs at once, and the messages keep their own time", async () => {
+test("a task that falls due while its group backs off runs at once, and the unfinished turn keeps its own time", async () => {
   const { queue, clock, started, end, settle } = harness(1);
   queue.wake("a");
   await settle();
   await end("a", { next: "retry", retryInMs: 5_000 });
-  queue.addTask("a", "t1");
+  queue.wakeForTask("a");
   await settle();
+  await end("a", { next: "again" });
   await end("a");
   expect(queue.state("a")).toBe("backing-off");
   clock.advance(5_000);
   await settle();
-  expect(started).toEqual(["a", "a t1", "a"]);
+  expect(started).toEqual(["a", "a tasks", "a tasks", "a"]);
+});
+
+test("a task that falls due while its group's turn fails does not wait for the retry", async () => {
+  const { queue, started, end, settle } = harness(1);
+  queue.wake("a");
+  await settle();
+  queue.wakeForTask("a");
+  await end("a", { next: "retry", retryInMs: 5_000 });
+  expect(started).toEqual(["a", "a tasks"]);
 });

@@ -5,18 +5,18 @@
  * The queue holds folder names, the store holds messages: a lost wake-up costs latency, never a message.
  * Elsewhere: how a turn runs (runs/run-turn.ts), how long to wait before a retry (domain/retry.ts).
  *
- * A group has message work (a flag: is there anything to answer?) and due tasks (a list of ids), and is in one of four states:
+ * A group is in one of four states:
  *
- *   idle         nothing known to do. `wake` or `addTask` → waiting.
- *   waiting      one entry in the shared queue, never two. A slot frees up → running: its oldest task, else its messages.
- *   running      holds a slot. What comes meanwhile is remembered. The run ends → waiting where there is more to do, else →
- *                backing-off where its messages are to be tried later, else → idle.
- *   backing-off  holds no slot; a timer → waiting. `wake` changes nothing: the unfinished turn comes first anyway. `addTask` → waiting,
- *                while the timer goes on.
+ *   idle         nothing known to do. `wake` → waiting.
+ *   waiting      one entry in the shared queue, never two. A slot frees up → running. `wake` changes nothing.
+ *   running      holds a slot. `wake` is remembered. The run ends → waiting where it was woken or says there may be more,
+ *                → backing-off where it asks to be tried later, else → idle.
+ *   backing-off  holds no slot; a timer → waiting. `wake` changes nothing: the unfinished turn comes first anyway. `wakeForTask` →
+ *                waiting, for tasks only, while the timer goes on.
  *
  * Order under contention is first come, first served, with one exception carried over from the baseline: a group that has more
  * to do when its turn ends goes before groups that wait (golden/tables/queue-order). `MAX_CONSECUTIVE` bounds it.
- * Memory is bounded by construction: a group has one entry however often it is woken, and a task that waits is not added again.
+ * Memory is bounded by construction: a group has one entry however often it is woken.
  */
 import PQueue from "p-queue";
 import type { Verdict } from "../domain/turn.ts";
@@ -33,17 +33,20 @@ const GOES_ON = 1;
 export interface GroupQueueOptions {
   readonly slots: number;
   readonly clock: Clock;
-  /** Runs the group's next turn: of this task, or without one of its messages. Must not reject; the signal's reason says why it is to end early. */
-  readonly run: (folder: string, signal: AbortSignal, task?: string) => Promise<Verdict>;
+  /**
+   * Runs the group's next turn; what is due goes before what was said. `tasks`: its messages back off, only a due task may run. Must
+   * not reject; the signal's reason says why it is to end early.
+   */
+  readonly run: (folder: string, signal: AbortSignal, only?: "tasks") => Promise<Verdict>;
 }
 
 interface Entry {
   state: "waiting" | "running" | "resting";
-  /** There may be messages to answer. */
-  messages: boolean;
-  /** Due tasks, oldest first, none twice; a running one is no longer among them. */
-  readonly tasks: string[];
-  /** Armed: its messages are tried again then, and not before. */
+  /** It was woken since its last run began. */
+  woken: boolean;
+  /** As `woken`, for a task. */
+  taskWoken: boolean;
+  /** Armed: its unfinished turn is tried again then, and not before. */
   retry?: Timer;
   run?: { readonly abort: AbortController; readonly ended: Promise<void> };
 }
@@ -68,15 +71,15 @@ export class GroupQueue {
     if (this.#closed) return;
     const entry = this.#entry(folder);
     if (entry.retry !== undefined) return;
-    entry.messages = true;
+    entry.woken = true;
     if (entry.state === "resting") this.#setWaiting(folder, entry, FIRST_COME);
   }
 
-  /** The task is due. Idempotent while it waits, as `wake` is; a task that runs may be added again. */
-  addTask(folder: string, task: string): void {
+  /** As `wake`, and a task is due: it does not wait for messages that back off. */
+  wakeForTask(folder: string): void {
     if (this.#closed) return;
     const entry = this.#entry(folder);
-    if (!entry.tasks.includes(task)) entry.tasks.push(task);
+    entry.taskWoken = true;
     if (entry.state === "resting") this.#setWaiting(folder, entry, FIRST_COME);
   }
 
@@ -131,7 +134,7 @@ export class GroupQueue {
     const known = this.#groups.get(folder);
     if (known !== undefined) return known;
     if (this.#groups.size === 0) this.#quiet = Promise.withResolvers<void>();
-    const entry: Entry = { state: "resting", messages: false, tasks: [] };
+    const entry: Entry = { state: "resting", woken: false, taskWoken: false };
     this.#groups.set(folder, entry);
     return entry;
   }
@@ -149,7 +152,8 @@ export class GroupQueue {
   }
 
   #armRetry(folder: string, entry: Entry, retryInMs: number): void {
-    entry.messages = false;
+    entry.woken = false;
+    entry.retry?.cancel();
     entry.retry = this.#options.clock.setTimer(retryInMs, () => {
       delete entry.retry;
       this.wake(folder);
@@ -157,13 +161,16 @@ export class GroupQueue {
   }
 
   async #runOne(folder: string, entry: Entry): Promise<void> {
+    // What a channel offers in one go is one batch, not a turn and its follow-ups.
+    await undefined;
     const abort = new AbortController();
     const ended = Promise.withResolvers<void>();
-    const task = entry.tasks.shift();
-    if (task === undefined) entry.messages = false;
+    const only = entry.retry === undefined ? undefined : "tasks";
     entry.state = "running";
+    entry.woken = false;
+    entry.taskWoken = false;
     entry.run = { abort, ended: ended.promise };
-    const verdict = await this.#options.run(folder, abort.signal, task);
+    const verdict = await this.#options.run(folder, abort.signal, only);
     delete entry.run;
     ended.resolve();
     entry.state = "resting";
@@ -172,8 +179,8 @@ export class GroupQueue {
       return;
     }
     if (verdict.next === "retry") this.#armRetry(folder, entry, verdict.retryInMs);
-    else if (verdict.next === "again") entry.messages = true;
-    if (entry.messages || entry.tasks.length > 0) this.#setWaiting(folder, entry, this.#priorityToGoOn(folder));
+    const goesOn = verdict.next === "again" || entry.woken || entry.taskWoken;
+    if (goesOn) this.#setWaiting(folder, entry, this.#priorityToGoOn(folder));
     else if (entry.retry === undefined) this.#setIdle(folder);
   }
 

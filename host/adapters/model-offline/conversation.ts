@@ -5,7 +5,7 @@
  * text of a step that calls no tool; the result of any other tool belongs to the oldest message that waits for one.
  */
 import type { ModelCallOptions } from "../../ports/model.ts";
-import { type Command, parseCommand } from "./command.ts";
+import { type Command, parseCommand, parseSay } from "./command.ts";
 
 type PromptMessage = ModelCallOptions["prompt"][number];
 type ToolOutput = Extract<Extract<PromptMessage, { role: "tool" }>["content"][number], { type: "tool-result" }>["output"];
@@ -31,7 +31,9 @@ export function readConversation(prompt: readonly PromptMessage[], separately: b
   let steps = 0;
   for (const message of prompt) {
     if (message.role === "user") {
-      for (const text of messagesIn(textOf(message.content))) pending.push({ text, command: parseCommand(text), result: undefined });
+      for (const { text, saidAt } of messagesIn(textOf(message.content))) {
+        pending.push({ text, command: parseCommand(text, saidAt), result: parseSay(text) });
+      }
     } else if (message.role === "assistant") {
       steps += 1;
       const calls = message.content.filter((part) => part.type === "tool-call");
@@ -58,16 +60,18 @@ function textOf(content: readonly { readonly type: string }[]): string {
 
 const WRAPPED = /^\s*<messages>([\s\S]*)<\/messages>\s*$/;
 /** A body holds no `<`: it is escaped, so no message can pretend to be two. */
-const MESSAGE = /<message\b[^>]*>([^<]*)<\/message>/g;
+const MESSAGE = /<message\b([^>]*)>([^<]*)<\/message>/g;
+const TIME = /\btime="(\d{4}-[^"]{4,40})"$/;
 const ENTITIES: Readonly<Record<string, string>> = { "&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"' };
 
 /** The texts inside NanoClaw's wrapper (contract §3.5); without the wrapper the whole is one message. */
-function messagesIn(input: string): string[] {
+function messagesIn(input: string): { text: string; saidAt: string | undefined }[] {
   const inner = WRAPPED.exec(input)?.[1];
-  if (inner === undefined) return [input];
-  return Array.from(inner.matchAll(MESSAGE), ([, body = ""]) =>
-    body.replace(/&(?:amp|lt|gt|quot);/g, (entity) => ENTITIES[entity] ?? entity),
-  );
+  if (inner === undefined) return [{ text: input, saidAt: undefined }];
+  return Array.from(inner.matchAll(MESSAGE), ([, attributes = "", body = ""]) => ({
+    text: body.replace(/&(?:amp|lt|gt|quot);/g, (entity) => ENTITIES[entity] ?? entity),
+    saidAt: TIME.exec(attributes)?.[1],
+  }));
 }
 
 function outputText(output: ToolOutput): string {
