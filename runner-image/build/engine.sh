@@ -63,7 +63,8 @@ start_detached() { # log, command…
   log=$1
   shift
   # Only the last run's words are kept, so that the log cannot grow from start to start.
-  setsid "$@" >"$log" 2>&1 &
+  # From the root folder: whoever starts it may delete the folder it was started from.
+  (cd / && exec setsid "$@" >"$log" 2>&1) &
 }
 
 install_packages() {
