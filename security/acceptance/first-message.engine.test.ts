@@ -1,0 +1,99 @@
+/** The first thing a newcomer does: a message in, the sandbox's real answer out, and nothing left behind. */
+import { join } from "node:path";
+import { beforeAll, expect, test } from "vitest";
+import { inspectSandbox, mountsWith, processesWith, runningSandboxesOf, sandboxEvents, sandboxesOf } from "../harness/engine.ts";
+import { buildHermit, runHermit, startHermit } from "../harness/hermit-process.ts";
+import { TemporaryHome } from "../harness/temporary-home.ts";
+
+const MIB = 1024 * 1024;
+/** What a secret's name looks like in an environment. */
+const SECRETIVE = /KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|BEARER/i;
+
+beforeAll(buildHermit);
+
+test("a piped message prints what the sandbox said: only loopback, not root, no secret, and nothing else on standard output", async () => {
+  await using home = new TemporaryHome();
+  const since = Date.now();
+  const { code, stdout, stderr } = await runHermit({
+    home: home.path,
+    env: { OWNERS_API_KEY: "sk-in-the-owners-shell" },
+    input: "run: id; ls /sys/class/net; env\n",
+  });
+  expect(stderr).toBe("");
+  expect(code).toBe(0);
+  const [identity, network, ...variables] = stdout.trimEnd().split("\n");
+  expect(identity).toMatch(/^uid=[1-9]\d* gid=[1-9]\d* groups=[1-9]\d*$/);
+  expect(network).toBe("lo");
+  const names = variables.map((line) => line.slice(0, line.indexOf("=")));
+  expect(new Set(names)).toEqual(new Set(["HOME", "LANG", "PATH", "PWD", "SHLVL", "TERM", "TZ", "_"]));
+  expect(variables.join("\n")).not.toMatch(SECRETIVE);
+  expect(home.journal()).toHaveLength(1);
+  expect(stdout).toBe(`${home.journal()[0]?.text}\n`);
+
+  const instance = home.instance() ?? "";
+  const events = await sandboxEvents(instance, since);
+  expect(events.map(({ action }) => action)).toEqual(["create", "die", "destroy"]);
+  expect(await sandboxesOf(instance)).toEqual([]);
+  const marks = [home.path, instance, ...events.map(({ id }) => id)];
+  expect(processesWith(marks)).toEqual([]);
+  expect(mountsWith(marks)).toEqual([]);
+  expect(home.runtimeLeftovers()).toEqual([]);
+});
+
+test("to the engine and to the kernel a living sandbox is what the host promises: sealed, limited, unprivileged", async () => {
+  await using home = new TemporaryHome();
+  home.workspace("main");
+  const look =
+    "grep -E 'Cap(Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs|Seccomp:|Uid' /proc/1/status /proc/self/status; cat /proc/self/mounts; touch seen; until test -e go; do sleep 0.05; done";
+  await using hermit = startHermit({
+    home: home.path,
+    env: { HERMIT_SANDBOX_MEMORY_MB: "256", HERMIT_SANDBOX_PIDS: "99", HERMIT_SANDBOX_CPUS: "0.5", HERMIT_SANDBOX_TMP_MB: "8" },
+    input: `run: ${look}\n`,
+  });
+  await home.fileIn("main", "seen");
+  const id = (await runningSandboxesOf(home.instance() ?? "")).get("main") ?? "";
+  const { parsed } = await inspectSandbox(id);
+
+  expect(parsed.HostConfig).toMatchObject({
+    NetworkMode: "none",
+    ReadonlyRootfs: true,
+    Privileged: false,
+    CapDrop: ["ALL"],
+    Memory: 256 * MIB,
+    MemorySwap: 256 * MIB,
+    PidsLimit: 99,
+    NanoCpus: 500_000_000,
+    LogConfig: { Type: "none" },
+    PidMode: "",
+    IpcMode: "private",
+  });
+  expect(parsed.HostConfig.CapAdd ?? []).toEqual([]);
+  expect(parsed.HostConfig.Devices ?? []).toEqual([]);
+  expect(parsed.HostConfig.SecurityOpt).toContain("no-new-privileges");
+  expect(parsed.HostConfig.SecurityOpt?.join()).not.toMatch(/unconfined|disable/);
+  expect(Object.keys(parsed.NetworkSettings.Networks).filter((name) => name !== "none")).toEqual([]);
+  expect(parsed.Config.User).toMatch(/^[1-9]\d*:[1-9]\d*$/);
+  expect(parsed.Config.Env.filter((line) => !/^(PATH|HOME|LANG)=/.test(line))).toEqual(["HERMIT_LINK=/run/hermit/link.sock"]);
+  const binds = parsed.Mounts.filter(({ Type }) => Type !== "tmpfs").map(({ Type, Source, Destination, RW }) => ({
+    Type,
+    Source,
+    Destination,
+    RW,
+  }));
+  expect(binds.toSorted((a, b) => a.Destination.localeCompare(b.Destination))).toEqual([
+    { Type: "bind", Source: expect.stringMatching(`^${join(home.path, "run")}/`), Destination: "/run/hermit", RW: false },
+    { Type: "bind", Source: join(home.path, "groups", "main"), Destination: "/workspace/group", RW: true },
+  ]);
+
+  home.letGo("main", "go");
+  const { code, stdout } = await hermit.ended;
+  expect(code).toBe(0);
+  const capabilities = stdout.match(/Cap\w+:\s+\w+/g) ?? [];
+  expect(capabilities).toHaveLength(10);
+  for (const line of capabilities) expect(line).toMatch(/\s0+$/);
+  expect(stdout.match(/NoNewPrivs:\s+1/g)).toHaveLength(2);
+  expect(stdout.match(/Seccomp:\s+2/g)).toHaveLength(2);
+  expect(stdout).not.toMatch(/Uid:\s+0/);
+  expect(stdout).toMatch(/^\S+ \/ \S+ ro[, ]/m);
+  expect(stdout).toMatch(/^\S+ \/tmp tmpfs rw\S*,size=8192k/m);
+});
