@@ -2,12 +2,14 @@
 # `make run` reach the host and standard output holds replies only.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup toolchain lock build engine image run check format lint types unused arrows test unit engine-test contracts security bench long clean
+.PHONY: help setup toolchain lock build engine image run check format lint types unused arrows test unit replay engine-test contracts security bench long clean
 
 BUILD := runner-image/build
 NODE = $$($(BUILD)/pinned-node.sh)
 BIN = PATH="$$(dirname "$(NODE)"):$$PATH" node_modules/.bin
 QUIET = </dev/null >&2
+# The sandbox suite runs on both engines; `engine.sh podman` starts the second one.
+ENGINES = HERMIT_TEST_PODMAN_SOCKET=/run/hermit-podman/podman.sock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,14 +55,17 @@ arrows: toolchain ## which room may import which
 test: image ## everything: check, unit, contracts, engine and security tests, on a real engine
 	@$(MAKE) -s check
 	@$(BUILD)/engine.sh podman $(QUIET)
-	@$(BIN)/vitest run
+	@$(ENGINES) $(BIN)/vitest run
 
 unit: build ## tests that need no engine
 	@$(BIN)/vitest run --project unit
 
+replay: toolchain ## play the recorded scenarios against our host; `make replay ARGS=--json`, `ARGS="--dir <folder>"`, `ARGS=<scenario>`
+	@"$(NODE)" host/replay/main.ts $(ARGS)
+
 engine-test: image ## tests on a real engine
 	@$(BUILD)/engine.sh podman $(QUIET)
-	@$(BIN)/vitest run --project engine
+	@$(ENGINES) $(BIN)/vitest run --project engine
 
 bench: image ## measure; results in bench/results/latest.json
 	@"$(NODE)" bench/harness/main.ts $(ARGS)

@@ -53,9 +53,9 @@ describe("what it says", () => {
     },
   );
 
-  test("the answer to a command is the tool's output as it is", async () => {
+  test("the answer to a command is the tool's output, its ends cut as every reply's are", async () => {
     const output = "  two\nlines & <tags>\n";
-    expect((await step(model, [user(wrap(["run: x"])), ...called("call-1", "exec", output)])).text).toBe(output);
+    expect((await step(model, [user(wrap(["run: x"])), ...called("call-1", "exec", output)])).text).toBe("two\nlines & <tags>");
   });
 
   test.each(["", " \n", "<internal>hidden</internal>"])("output %j, which nobody would see, is reported as none", async (output) => {

@@ -52,8 +52,9 @@ function nextStep({ pending, toolCalls }: Conversation, tools: ReadonlySet<strin
 }
 
 function answerTo({ text, command, result }: PendingMessage): string {
-  // An answer nobody would see (blank, or all of it inside <internal>) would look like a message skipped.
-  if (result !== undefined) return visibleReply(result) === "" ? "(no output)" : result;
+  // An answer nobody would see (blank, or all of it inside <internal>) would look like a message skipped. Cut here, because what goes
+  // through send_message arrives as it is, and an answer must not depend on its place in the batch.
+  if (result !== undefined) return visibleReply(result) || "(no output)";
   const label = `Hermit's offline model here, no language model is configured. You said: ${quoteStart(text)}`;
   if (command !== undefined) return `${label}\nThat needs the tool ${command.toolName}, which this turn does not offer.`;
   return `${label}\nI only know: ${COMMAND_LIST}. For a real model fill in [model] in hermit.toml, or set HERMIT_MODEL_BASE_URL and HERMIT_MODEL_KEY.`;
