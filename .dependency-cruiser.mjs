@@ -22,6 +22,7 @@ export default {
       to: { dependencyTypes: ["npm", "core"] },
     },
     only("ports-know-domain-and-wire", "A port says what the core needs, in the core's words.", "^host/ports/", "^(host/(domain|ports)|contracts/wire)/"),
+    only("scheduling-wakes-only", "What is due and who runs next are two questions: it is told whom to wake.", "^host/scheduling/", "^host/(scheduling|domain|ports)/"),
     only("dispatch-then-runs", "Use cases call each other in one direction: scheduling, dispatch, runs, sandboxes.", "^host/dispatch/", "^host/(dispatch|domain|ports)/"),
     only("runs-use-sandboxes-and-models", "A run leases a sandbox and asks a model; neither knows about runs.", "^host/runs/", "^(host/(runs|sandboxes|models|domain|ports)|contracts/wire)/"),
     only("sandboxes-know-no-runs", "A lease does not care what it is used for.", "^host/sandboxes/", "^host/(sandboxes|domain|ports)/"),
@@ -42,7 +43,7 @@ export default {
     },
     only("config-stands-alone", "Configuration is read once, at the edge.", "^host/config/", "^host/(config|domain)/"),
     only("gateway-knows-no-adapter", "Doors into the host speak wire and call use cases.", "^host/gateway/", "^(host/(gateway|dispatch|runs|domain|ports)|contracts/wire)/"),
-    only("host-names-no-adapter", "An embedder brings its own adapters.", "^host/host\\.ts$", "^(host/(dispatch|runs|sandboxes|models|domain|ports)|contracts/wire)/"),
+    only("host-names-no-adapter", "An embedder brings its own adapters.", "^host/host\\.ts$", "^(host/(scheduling|dispatch|runs|sandboxes|models|domain|ports)|contracts/wire)/"),
     {
       name: "only-programs-choose-adapters",
       comment: "presets.ts is the one choice of adapters; only the program, tests, bench and security use it.",
@@ -58,6 +59,21 @@ export default {
       severity: "error",
       from: { path: "^contracts/wire/" },
       to: { dependencyTypes: ["npm", "core"], pathNot: "node_modules/zod/" },
+    },
+    only("recordings-know-no-host", "A recording is replayed against any host: data, driver interface and comparison name none.", "^contracts/replay/", "^contracts/replay/"),
+    only("tables-are-data", "A table is read the same whoever is asked about it.", "^contracts/tables/", "^contracts/tables/"),
+    only(
+      "replay-drives-the-whole-host",
+      "It plays the program around a host: in-memory twins and the real store below it, recordings above; the host itself as it is.",
+      "^host/replay/",
+      "^(host/(replay|domain|ports|adapters/(memory|store-sqlite|time-zones-system))/|host/host\\.ts$|contracts/(replay|wire)/)",
+    ),
+    {
+      name: "replay-is-a-program",
+      comment: "Nothing a host needs is found in its replay.",
+      severity: "error",
+      from: { path: "^(host|runner-image|contracts)/", pathNot: "(^host/replay/|\\.test\\.ts$)" },
+      to: { path: "^host/replay/" },
     },
     only("suites-know-ports-only", "A suite that knows an adapter tests that adapter.", "^contracts/suites/", "^(contracts/(suites|wire)|host/(ports|domain))/"),
     {

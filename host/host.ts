@@ -6,6 +6,7 @@
  */
 import { isAbsolute } from "node:path";
 import type { GroupStatus, Status, StopRequest, StopResult } from "../contracts/wire/control.ts";
+import { type HostToolOutcome, isHostTool } from "../contracts/wire/tools.ts";
 import { GroupQueue } from "./dispatch/group-queue.ts";
 import { HostError, RefusedError, StoreError } from "./domain/errors.ts";
 import { maybeSentNotice } from "./domain/notice.ts";
@@ -69,6 +70,8 @@ export interface Host {
   failures(): number;
   status(): Status;
   stopTurns(request: StopRequest): Promise<StopResult>;
+  /** One host tool, done outside any turn as if this group had asked for it. A refusal is an outcome; an unknown group throws RefusedError. */
+  ask(folder: string, tool: string, input: unknown): HostToolOutcome;
   /** Graceful; idempotent. */
   close(): Promise<void>;
 }
@@ -250,6 +253,16 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
         turns: { done: counts.turns.done, failed: counts.turns.failed },
         groups: store.groups().map((group) => groupStatus(group.folder, group.chat)),
       };
+    },
+
+    ask(folder, tool, input) {
+      const group = store.groupByFolder(folder);
+      if (group === undefined)
+        throw new RefusedError("GROUP_UNKNOWN", `No group ${folder} is registered.`, { hint: "`hermit status` lists them." });
+      if (!isHostTool(tool)) return { text: `There is no host tool ${tool}.`, isError: true };
+      const outcome = store.atomically(() => hostTools.run(tool, input, { group, turnId: null, step: 0, toolCallId: "" }));
+      wakeDelivery();
+      return outcome;
     },
 
     async stopTurns(request) {

@@ -162,7 +162,7 @@ export class GroupQueue {
 
   async #runOne(folder: string, entry: Entry): Promise<void> {
     // What a channel offers in one go is one batch, not a turn and its follow-ups.
-    await undefined;
+    await Promise.resolve();
     const abort = new AbortController();
     const ended = Promise.withResolvers<void>();
     const only = entry.retry === undefined ? undefined : "tasks";

@@ -55,7 +55,16 @@ describe("a field", () => {
 });
 
 test("an expression with an open minute or hour is a rhythm, one that names both makes appointments", () => {
-  for (const rhythm of ["* * * * *", "*/5 2 * * *", "0 */2 * * *", "5/15 2 * * *", "H/15 2 * * *", "0-59 2 * * *", "@hourly", "0 0-23 * * *"]) {
+  for (const rhythm of [
+    "* * * * *",
+    "*/5 2 * * *",
+    "0 */2 * * *",
+    "5/15 2 * * *",
+    "H/15 2 * * *",
+    "0-59 2 * * *",
+    "@hourly",
+    "0 0-23 * * *",
+  ]) {
     expect([rhythm, fields(rhythm).rhythm]).toEqual([rhythm, true]);
   }
   for (const appointments of ["30 2 * * *", "0,30 1-3 * * *", "*/20 30 2 * * *", "H H * * *", "@daily", "0-58 2 * * *"]) {

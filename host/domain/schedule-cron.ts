@@ -118,7 +118,7 @@ function readPart(part: string, kind: FieldKind, seed: string, values: Set<numbe
   const [base = "", stepText, ...rest] = part.split("/");
   if (base === "" || stepText === "" || rest.length > 0)
     throw new Unreadable(`The ${kind.name} ${quote(part)} is not a value, a range or a step.`);
-  const [from, to, open] = readBase(base, stepText !== undefined, kind, seed);
+  const [from, to, open] = readBase(base, stepText !== undefined, kind);
   const step = stepText === undefined ? 1 : readStep(stepText, kind);
   const hashed = /^H/i.test(base);
   const first = hashed ? from + hash(`${seed} ${kind.name}`, stepText === undefined ? to - from + 1 : Math.min(step, to - from + 1)) : from;
@@ -127,7 +127,7 @@ function readPart(part: string, kind: FieldKind, seed: string, values: Set<numbe
   return open;
 }
 
-function readBase(base: string, stepped: boolean, kind: FieldKind, seed: string): readonly [from: number, to: number, open: boolean] {
+function readBase(base: string, stepped: boolean, kind: FieldKind): readonly [from: number, to: number, open: boolean] {
   if (base === "*") return [kind.min, kind.max, true];
   const hashed = /^H(?:\((\d{1,2})-(\d{1,2})\))?$/i.exec(base);
   if (hashed !== null) {

@@ -20,7 +20,13 @@ function instant(text: string, zoneName: string): number | null {
 /** What `new Date(text)` is to a process whose zone is `zone`; null for none. */
 function readByV8(texts: readonly string[], zone: string): (number | null)[] {
   const script = "process.stdout.write(JSON.stringify(JSON.parse(require('fs').readFileSync(0, 'utf8')).map((text) => Date.parse(text))))";
-  const options = { input: JSON.stringify(texts), env: { TZ: zone }, encoding: "utf8", timeout: 10_000, maxBuffer: 16 * 1024 * 1024 } as const;
+  const options = {
+    input: JSON.stringify(texts),
+    env: { TZ: zone },
+    encoding: "utf8",
+    timeout: 10_000,
+    maxBuffer: 16 * 1024 * 1024,
+  } as const;
   return JSON.parse(execFileSync(process.execPath, ["-e", script], options)) as (number | null)[];
 }
 
@@ -112,7 +118,13 @@ describe("a date", () => {
   });
 
   test("is read or refused at once, however it is made to stumble", () => {
-    const floods = ["1".repeat(100_000), " ".repeat(100_000), `Jul 1 2026${" ".repeat(89)}`, "a ".repeat(49), `${"(".repeat(50)}${")".repeat(50)}`];
+    const floods = [
+      "1".repeat(100_000),
+      " ".repeat(100_000),
+      `Jul 1 2026${" ".repeat(89)}`,
+      "a ".repeat(49),
+      `${"(".repeat(50)}${")".repeat(50)}`,
+    ];
     const started = performance.now();
     for (const flood of floods) readDate(flood);
     expect(performance.now() - started).toBeLessThan(100);

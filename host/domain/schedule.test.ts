@@ -156,9 +156,9 @@ describe("asking", () => {
       (each) => parse("cron", each, "Europe/Berlin").schedule,
     );
     const started = performance.now();
-    let at = NOW;
-    for (let n = 0; n < 10_000; n++) at = schedules.map((schedule) => nextRun(schedule, at)).at(n % 5) ?? NOW;
-    expect(performance.now() - started).toBeLessThan(5 * 1000);
+    let calls = 0;
+    for (let at = NOW; calls < 10_000; at += 3_600_000) for (const schedule of schedules) if (nextRun(schedule, at) !== undefined) calls++;
+    expect(performance.now() - started).toBeLessThan(1000);
   });
 });
 

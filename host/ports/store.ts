@@ -141,6 +141,8 @@ export interface Store extends TaskStore {
   endRun(runId: number, end: { outcome: RunOutcome; error: string; figures: RunFigures; now: number }): void;
   runs(): readonly RunRow[];
 
+  /** Words of the assistant for a chat, outside any turn. */
+  say(chat: string, text: string, now: number): void;
   /** A notice of the host's own for a chat, outside any turn. */
   notify(chat: string, text: string, now: number): void;
   /** Oldest undelivered reply of each chat. */

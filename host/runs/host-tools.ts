@@ -36,7 +36,8 @@ export interface HostToolsOptions {
 /** Who calls, and where its replies go. */
 export interface Caller {
   readonly group: Group;
-  readonly turnId: number;
+  /** Null: nobody's turn, as when the owner asks; step and call then mean nothing. */
+  readonly turnId: number | null;
   readonly step: number;
   readonly toolCallId: string;
 }
@@ -111,7 +112,9 @@ export class HostTools {
     if (no !== undefined) return no;
     if (!isOwn && !this.#o.isServed(chat)) return refused(`No connected channel serves ${chat}. list_groups shows the chats.`);
     const bounded = boundText(text, this.#o.replyBytes);
-    this.#o.store.putReply(turnId, { step, toolCallId, text: bounded, ...(isOwn ? {} : { chat }) }, this.#o.clock.now());
+    const now = this.#o.clock.now();
+    if (turnId === null) this.#o.store.say(isOwn ? group.chat : chat, bounded, now);
+    else this.#o.store.putReply(turnId, { step, toolCallId, text: bounded, ...(isOwn ? {} : { chat }) }, now);
     return done("Sent.");
   }
 

@@ -203,9 +203,9 @@ export class TurnRunner {
       log.info(where, "turn interrupted; the next host goes on with it");
       return { next: "idle" };
     }
-    // A task that failed waits for its next occurrence, as it always did (contract §5).
-    const retryInMs =
-      isRetryable(error) && claim.task === undefined ? retryDelayMs(settings.retry, claim.failures + 1, this.#o.random()) : undefined;
+    // A task that failed waits for its next occurrence, as it always did (contract §5). What was partly answered is not asked again (§3.4).
+    const mayRetry = isRetryable(error) && claim.task === undefined && !live.hasSpoken;
+    const retryInMs = mayRetry ? retryDelayMs(settings.retry, claim.failures + 1, this.#o.random()) : undefined;
     if (retryInMs !== undefined) {
       store.endRun(claim.runId, { outcome: "failed", error: reason, figures, now });
       log.warn({ ...where, retryInMs }, "run failed; the turn is tried again");

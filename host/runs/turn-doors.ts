@@ -49,6 +49,8 @@ export class LiveTurn implements TurnDoors {
   /** Model steps so far, the one under way included. */
   #steps = 0;
   #toolCalls = 0;
+  /** Something was sent for the inputs that have no answer yet. */
+  #hasSpoken = false;
   /** Messages taken so far. */
   #messages = 0;
   /** Calls of the newest stored step that have no result yet: id → tool name. */
@@ -66,6 +68,11 @@ export class LiveTurn implements TurnDoors {
   constructor(options: TurnDoorsOptions) {
     this.#o = options;
     for (const entry of options.claim.journal) this.#replay(entry);
+  }
+
+  /** A message for the newest input is on its way: to give the input again could say it twice. */
+  get hasSpoken(): boolean {
+    return this.#hasSpoken;
   }
 
   get figures(): RunFigures {
@@ -161,6 +168,7 @@ export class LiveTurn implements TurnDoors {
       throw new RefusedError("LINK_PROTOCOL", `No open call ${call.toolCallId} of ${name} in step ${call.step}.`);
     }
     const outcome = this.#doHostTool(name, call);
+    this.#noteSpoken(name, outcome.isError);
     this.#o.onReply();
     this.#open.delete(call.toolCallId);
     return outcome;
@@ -239,7 +247,14 @@ export class LiveTurn implements TurnDoors {
       this.#toolCalls += calls.length;
       this.#openStep = entry.step;
       this.#open = new Map(calls.map((call) => [call.toolCallId, call.toolName]));
-    } else if (entry.kind === "result" && entry.step === this.#openStep) this.#open.delete(entry.toolCallId);
+    } else if (entry.kind === "result") {
+      this.#noteSpoken(entry.toolName, entry.isError);
+      if (entry.step === this.#openStep) this.#open.delete(entry.toolCallId);
+    }
+  }
+
+  #noteSpoken(toolName: string, isError: boolean): void {
+    if (toolName === "send_message" && !isError) this.#hasSpoken = true;
   }
 
   /** Undefined: what has arrived meanwhile waits for the next turn. */
@@ -252,6 +267,7 @@ export class LiveTurn implements TurnDoors {
   }
 
   #taken(input: string): string {
+    this.#hasSpoken = false;
     this.#messages += countMessages(input);
     return input;
   }

@@ -192,7 +192,7 @@ test("a second host on the same home is refused and told why; the first goes on 
   await using home = new TemporaryHome();
   home.workspace("main");
   await using first = startHermit({ home: home.path, input: "run: touch busy; until test -e go; do sleep 0.05; done; echo undisturbed\n" });
-  await home.fileIn("main", "busy");
+  await first.before(home.fileIn("main", "busy"));
   const second = await runHermit({ home: home.path, input: "hello\n" });
   expect(second).toMatchObject({ code: 1, stdout: "" });
   expect(second.stderr).toMatch(/Another host already runs on .*\n +Stop it first, or give this one a home of its own with --home\./);

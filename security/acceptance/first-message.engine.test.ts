@@ -22,7 +22,7 @@ test("a piped message prints what the sandbox said: only loopback, not root, no 
   expect(stderr).toBe("");
   expect(code).toBe(0);
   const [identity, network, ...variables] = stdout.trimEnd().split("\n");
-  expect(identity).toMatch(/^uid=[1-9]\d* gid=[1-9]\d* groups=[1-9]\d*$/);
+  expect(identity).toMatch(/^uid=[1-9]\d*\S* gid=[1-9]\d*\S* groups=[1-9]\d*[^\s,]*$/);
   expect(network).toBe("lo");
   const names = variables.map((line) => line.slice(0, line.indexOf("=")));
   expect(new Set(names)).toEqual(new Set(["HOME", "LANG", "PATH", "PWD", "SHLVL", "TERM", "TZ", "_"]));
@@ -50,7 +50,7 @@ test("to the engine and to the kernel a living sandbox is what the host promises
     env: { HERMIT_SANDBOX_MEMORY_MB: "256", HERMIT_SANDBOX_PIDS: "99", HERMIT_SANDBOX_CPUS: "0.5", HERMIT_SANDBOX_TMP_MB: "8" },
     input: `run: ${look}\n`,
   });
-  await home.fileIn("main", "seen");
+  await hermit.before(home.fileIn("main", "seen"));
   const id = (await runningSandboxesOf(home.instance() ?? "")).get("main") ?? "";
   const { parsed } = await inspectSandbox(id);
 

@@ -116,7 +116,7 @@ describe("a command that attacks the sandbox it runs in", () => {
       env: { HERMIT_SANDBOX_PIDS: "48", HERMIT_TURN_TOOL_TIMEOUT_S: "3" },
     });
     hermit.stdin.write(line("1", "bombed", "run: touch begun; b() { b | b & }; b; sleep 1111"));
-    await home.fileIn("bombed", "begun");
+    await hermit.before(home.fileIn("bombed", "begun"));
     hermit.stdin.write(line("2", "other", "run: echo undisturbed"));
     await hermit.printed(/undisturbed/);
     expect(hermit.stdout()).not.toContain('"bombed"');

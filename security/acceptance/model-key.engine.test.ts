@@ -91,7 +91,7 @@ test("the provider's key is nowhere in the sandbox, in what the engine knows of 
   provider.on({ hasToolResult: true }, { content: "I looked everywhere." });
 
   await using hermit = startHermit({ home: home.path, env: toProvider(), input: "find the key\n" });
-  await home.fileIn("main", "hunted");
+  await hermit.before(home.fileIn("main", "hunted"));
   const [id = ""] = (await runningSandboxesOf(home.instance() ?? "")).values();
   const { text, parsed } = await inspectSandbox(id);
   expectNoKey(text, "what the engine says of the container");

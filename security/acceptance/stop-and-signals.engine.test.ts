@@ -20,8 +20,13 @@ async function startBusy(home: TemporaryHome, chats: readonly string[], env: Rec
       line(`${chat}-1`, chat, `run: echo begun >> effects; touch begun; until test -e go; do sleep 0.05; done; echo ${chat} finished`),
     );
   }
-  for (const chat of chats) await home.fileIn(chat, "begun");
-  return hermit;
+  try {
+    for (const chat of chats) await hermit.before(home.fileIn(chat, "begun"));
+    return hermit;
+  } catch (error) {
+    await hermit[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 const command = (home: TemporaryHome, ...args: string[]) => runHermit({ home: home.path, args, input: "" });

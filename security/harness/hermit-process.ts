@@ -48,6 +48,8 @@ export interface HermitProcess extends AsyncDisposable {
   printed(pattern: RegExp): Promise<void>;
   /** As `printed`, of standard error. */
   complained(pattern: RegExp): Promise<void>;
+  /** As the given promise, but rejects when the process ends first: what it would have done will not come any more. */
+  before<T>(event: Promise<T>): Promise<T>;
   signal(name: NodeJS.Signals): void;
   /** Nobody reads standard output any more. */
   closeStdout(): void;
@@ -105,6 +107,13 @@ class Running implements HermitProcess {
   stderr = (): string => this.#texts.stderr;
   printed = (pattern: RegExp): Promise<void> => this.#seen("stdout", pattern);
   complained = (pattern: RegExp): Promise<void> => this.#seen("stderr", pattern);
+
+  before<T>(event: Promise<T>): Promise<T> {
+    const tooLate = this.ended.then(({ code, stdout, stderr }) => {
+      throw new Error(`hermit ended with ${code} too early: ${stdout.slice(-1000)}\n${stderr.slice(-2000)}`);
+    });
+    return Promise.race([event, tooLate]);
+  }
 
   signal(name: NodeJS.Signals): void {
     if (!this.#isOver) this.#child.kill(name);

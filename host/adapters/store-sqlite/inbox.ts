@@ -113,6 +113,8 @@ export function inboxTable(db: Sqlite, groups: GroupTable) {
           isFromMe: row.is_from_me === 1,
         });
       }
+      // The agent reads them as they were said, whatever the order they arrived in; of the same time, as they arrived.
+      messages.sort((a, b) => (a.timestamp === b.timestamp ? a.seq - b.seq : a.timestamp < b.timestamp ? -1 : 1));
       return { messages, replyVia: first.reply_via };
     },
 

@@ -25,7 +25,6 @@ export function routerState(db: Sqlite) {
     },
   };
 }
-export type RouterState = ReturnType<typeof routerState>;
 
 /**
  * Into the inbox: what the old program had stored and not yet given to its agent, oldest first. Its own replies are among its

@@ -91,6 +91,36 @@ describe("inbox", () => {
     ]);
   });
 
+  test("messages that arrive out of order are read in the order they were said", () => {
+    store.accept({ ...message("a", "later"), timestamp: "2026-01-02T03:04:09.000Z" }, { now: NOW, replyVia: null, register: group("a") });
+    store.accept({ ...message("a", "sooner"), timestamp: "2026-01-02T03:04:07.000Z" }, { now: NOW, replyVia: null });
+    expect(claim("a").journal[0]).toMatchObject({ text: expect.stringMatching(/sooner[^]*later/) });
+  });
+
+  test("an edited message that waits is read as it was edited, and one that was given starts nothing again", () => {
+    accept("a", "m1", "first");
+    expect(accept("a", "m1", "mended")).toBe("known");
+    expect(claim("a").journal[0]).toMatchObject({ text: expect.stringContaining("mended") });
+    expect(accept("a", "m1", "mended again")).toBe("known");
+    expect(store.waiting()).toBe(0);
+  });
+
+  test("both cursors of the old program follow what was stored and what was given", () => {
+    const cursors = (): unknown => {
+      const db = new Database(join(home, "store", "messages.db"), { readonly: true });
+      const rows = db.prepare("SELECT key, value FROM router_state ORDER BY key DESC").all();
+      db.close();
+      return rows;
+    };
+    accept("a", "m1");
+    expect(cursors()).toEqual([{ key: "last_timestamp", value: "2026-01-02T03:04:05.000Z" }]);
+    claim("a");
+    expect(cursors()).toEqual([
+      { key: "last_timestamp", value: "2026-01-02T03:04:05.000Z" },
+      { key: "last_agent_timestamp", value: '{"chat:a":"2026-01-02T03:04:05.000Z"}' },
+    ]);
+  });
+
   test("a refused message leaves a notice in the outbox once and never starts a turn", () => {
     const options = { now: NOW, replyVia: null, register: group("a"), notice: "too large" };
     expect(store.refuse(message("a", "m1"), options)).toBe("refused");

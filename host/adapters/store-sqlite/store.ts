@@ -68,6 +68,7 @@ export function openStore(home: string, options: OpenOptions = {}): Store {
     runTaskNow: guarded(tasks.runNow),
     nextDue: guarded(tasks.nextDue),
     claimDue: guarded(tasks.claimDue),
+    say: guarded((chat: string, text: string, now: number) => outbox.put({ turnId: null, effect: "say", chat, replyVia: null, text, now })),
     notify: guarded((chat: string, text: string, now: number) =>
       outbox.put({ turnId: null, effect: null, chat, replyVia: null, text, now }),
     ),

@@ -31,12 +31,15 @@ export function readPosixRule(text: string): YearRule | number | undefined {
   const found = RULE.exec(text);
   if (found === null) return undefined;
   const [, standardText = "", daylightText, startText, endText] = found;
-  const standard = -duration(standardText);
+  const standard = 0 - duration(standardText);
   if (startText === undefined || endText === undefined) return standard;
   const starts = readDay(startText);
   const ends = readDay(endText);
   if (starts === undefined || ends === undefined) return undefined;
-  return { standard, daylight: daylightText === undefined ? standard + HOUR : -duration(daylightText), starts, ends };
+  const daylight = daylightText === undefined ? standard + HOUR : 0 - duration(daylightText);
+  const rule = { standard, daylight, starts, ends };
+  // Summer time all year long is written as a return to standard time that lasts no time.
+  return changesOf(rule, 2001).at(-1)?.at === changesOf(rule, 2002)[0]?.at ? daylight : rule;
 }
 
 function duration(text: string): number {

@@ -54,7 +54,8 @@ function readZone(name: string, file: Buffer): Zone | undefined {
     offset = next;
     changes.push({ at: Number(file.readBigInt64BE(times + n * 8)) * SECOND, offset });
   }
-  const footer = file.toString("latin1", second + HEADER_BYTES + blockBytes(counts, 8)).split("\n")[1] ?? "";
+  const footer = /^\n(.*)\n/.exec(file.toString("latin1", second + HEADER_BYTES + blockBytes(counts, 8)))?.[1];
+  if (footer === undefined) return undefined;
   const rule = footer === "" ? offset : readPosixRule(footer);
   return rule === undefined ? undefined : new ListedZone(name, initial, changes, rule);
 }
@@ -106,12 +107,7 @@ class ListedZone implements Zone {
   #ruledAround(rule: YearRule, instant: number): readonly Change[] {
     const year = Math.min(new Date(Math.min(instant, LAST_INSTANT)).getUTCFullYear(), LAST_RULED_YEAR);
     if (this.#around?.year === year) return this.#around.changes;
-    const changes: Change[] = [];
-    for (const change of [year - 1, year, year + 1].flatMap((each) => changesOf(rule, each))) {
-      // Summer time all year long is written as a return to winter time that lasts no time.
-      if (changes.at(-1)?.at === change.at) changes.pop();
-      if (changes.at(-1)?.offset !== change.offset) changes.push(change);
-    }
+    const changes = [year - 1, year, year + 1].flatMap((each) => changesOf(rule, each));
     this.#around = { year, changes };
     return changes;
   }

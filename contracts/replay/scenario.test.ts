@@ -1,0 +1,35 @@
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { loadScenario, scenarioNames } from "./scenario.ts";
+
+const SCENARIOS = join(import.meta.dirname, "../../fixtures/golden/scenarios");
+
+test("all 86 recorded scenarios can be read, and each says what is to be done with it", () => {
+  const names = scenarioNames(SCENARIOS);
+  expect(names).toHaveLength(86);
+  for (const name of names) {
+    const { meta, binding } = loadScenario(SCENARIOS, name);
+    expect({ name, isBound: binding !== undefined || (meta.correct ?? "") !== "" }).toEqual({ name, isBound: true });
+  }
+});
+
+test.each([
+  [
+    "an unknown field",
+    "expected.jsonl",
+    (text: string) => text.replace('"obs":"run"', '"obs":"run","colour":"red"'),
+    /expected\.jsonl, line \d+: .*colour/s,
+  ],
+  ["an unknown event", "timeline.jsonl", (text: string) => text.replace('"op":"end"', '"op":"end of it"'), /timeline\.jsonl, line \d+/],
+  ["no end", "timeline.jsonl", (text: string) => text.split("\n").slice(0, -2).join("\n"), /the last event must be the end/],
+  ["half a line", "db.after.json", (text: string) => text.slice(0, -20), /db\.after\.json: .*JSON/],
+])("a scenario with %s is refused by file and place", (_what, file, alter, message) => {
+  const folder = mkdtempSync(join(tmpdir(), "scenario-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  cpSync(join(SCENARIOS, "follow-ups-piped"), join(folder, "altered"), { recursive: true });
+  const path = join(folder, "altered", file);
+  writeFileSync(path, alter(readFileSync(path, "utf8")));
+  expect(() => loadScenario(folder, "altered")).toThrow(message);
+});

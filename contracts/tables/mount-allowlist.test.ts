@@ -1,0 +1,72 @@
+/** Which folders of the machine a group's sandbox may see: decided on a real tree with real links. */
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import * as z from "zod";
+import { judgeMount, type MountRequest, parseMountAllowlist } from "../../host/domain/mount-allowlist.ts";
+import { readTable, wrongRows } from "./table.ts";
+
+const Fixture = z.strictObject({
+  folders: z.array(z.string()),
+  files: z.array(z.string()),
+  links: z.record(z.string(), z.string()),
+});
+
+const mounts = readTable("mount-allowlist", {
+  in: z.strictObject({
+    allowlist: z.unknown(),
+    mount: z.strictObject({ hostPath: z.string(), containerPath: z.string().optional(), readonly: z.unknown().optional() }),
+    isMain: z.boolean(),
+  }),
+  out: z.strictObject({
+    verdict: z.string(),
+    host: z.string().optional(),
+    container: z.string().optional(),
+    readonly: z.boolean().optional(),
+  }),
+});
+
+let home: string;
+beforeAll(() => {
+  home = realpathSync(mkdtempSync(join(tmpdir(), "mounts-")));
+  const { folders, files, links } = Fixture.parse(mounts.fixture);
+  for (const folder of folders) mkdirSync(join(home, folder), { recursive: true });
+  for (const file of files) writeFileSync(join(home, file), "");
+  for (const [link, target] of Object.entries(links)) {
+    mkdirSync(dirname(join(home, link)), { recursive: true });
+    symlinkSync(join(home, target), join(home, link));
+  }
+});
+afterAll(() => rmSync(home, { recursive: true, force: true }));
+
+const onDisk = (path: string): string | undefined => {
+  try {
+    return realpathSync(resolve(path));
+  } catch {
+    return undefined;
+  }
+};
+
+const judge = (mount: MountRequest, list: unknown, isMain: boolean) => {
+  const text = typeof list === "string" ? list : JSON.stringify(list);
+  const allowlist = list === null ? undefined : parseMountAllowlist(text.replaceAll("{HOME}", home));
+  const hostPath = mount.hostPath.replaceAll("{HOME}", home);
+  return judgeMount({ ...mount, hostPath }, allowlist, { isMain, home, resolve: onDisk });
+};
+
+test("recorded requests are allowed, made read-only or refused as recorded", () => {
+  expect(
+    wrongRows(mounts, ({ allowlist, mount, isMain }) => {
+      const judged = judge(mount, allowlist, isMain);
+      if (judged.verdict !== "allowed") return judged;
+      const { verdict, hostPath, containerPath, readOnly } = judged;
+      return { verdict, host: hostPath.replace(home, "~"), container: containerPath, readonly: readOnly };
+    }),
+  ).toEqual([]);
+});
+
+test("a root whose name another folder begins with does not let that folder in", () => {
+  const list = { allowedRoots: [{ path: "~/projects", allowReadWrite: true }], blockedPatterns: [], nonMainReadOnly: true };
+  expect(judge({ hostPath: "~/projectsX" }, list, true)).toEqual({ verdict: "outside-roots" });
+});
