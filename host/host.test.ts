@@ -595,6 +595,25 @@ describe("a task", () => {
     expect(texts()).toEqual(["did slow", "did task"]);
   });
 
+  test("that is due does not wait for a turn of messages that backs off", async () => {
+    await open().start();
+    runtime.failNextStart(new SandboxError("SANDBOX_START_FAILED", "no room", { retryable: true }));
+    platform.say("run: x");
+    await until(() => store.groups().length > 0 && host.status().groups[0]?.state === "backing-off");
+    await host.ask("main", "schedule_task", {
+      prompt: "say: on time",
+      schedule_type: "once",
+      schedule_value: new Date(clock.now() + 1_000).toISOString(),
+    });
+    await until(() => clock.armed > 1);
+    clock.advance(1_000);
+    await platform.replied(1);
+    expect(texts()).toEqual(["on time"]);
+    clock.advance(4_000);
+    await platform.replied(2);
+    expect(texts()).toEqual(["on time", "did x"]);
+  });
+
   test("whose clock jumps: set back it is not early, set forward it is at most a minute late", async () => {
     await planned(every(3_600_000));
     const wall = clock.now();

@@ -128,7 +128,7 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
     store,
     clock,
     decide: (task, isRegistered, now) => taskRules.decide(task, isRegistered, now),
-    onDue: (folder): void => queue.wake(folder),
+    onDue: (folder): void => queue.wakeForTask(folder),
     onNotice: wakeDelivery,
   });
   /** Tasks change inside transactions; what is due is looked up when they are over. */
@@ -150,7 +150,7 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
     taskRules,
     isServed: (chat) => channels.some((channel) => channel.owns(chat)),
     onTasksChanged: armLater,
-    onWork: (folder: string): void => queue.wake(folder),
+    onWork: (folder: string): void => queue.wakeForTask(folder),
   });
   const turns = new TurnRunner({
     store,
@@ -172,7 +172,7 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
       if (outcome !== "done") failures++;
     },
   });
-  const queue = new GroupQueue({ slots: settings.slots, clock, run: (folder, signal) => turns.run(folder, signal) });
+  const queue = new GroupQueue({ slots: settings.slots, clock, run: (folder, signal, only) => turns.run(folder, signal, only) });
   // What runs now can record nothing more. Cut off at once it is an interruption, which costs its turn none of its retries.
   broken.promise.catch(() => queue.close(0, hostStopping()));
   const intake = new MessageIntake({

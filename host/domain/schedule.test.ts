@@ -48,6 +48,12 @@ describe("clocks put forward", () => {
     expect(cron("0 2,3 * * *", "Europe/Berlin", "2026-03-29T00:30:00Z", 2)).toEqual(["2026-03-29T01:00Z", "2026-03-30T00:00Z"]);
   });
 
+  test("what the clock shows comes before what is kept from the gap, if it is earlier", () => {
+    // Lord Howe goes from 02:00 to 02:30: 02:35 is shown before 02:10 would have come, which is 02:40.
+    expect(cron("10,35 2 * * *", "Australia/Lord_Howe", "2026-10-03T15:00:00Z", 1)).toEqual(["2026-10-03T15:35Z"]);
+    expect(cron("10,45 2 * * *", "Australia/Lord_Howe", "2026-10-03T15:00:00Z", 2)).toEqual(["2026-10-03T15:40Z", "2026-10-03T15:45Z"]);
+  });
+
   test("a rhythm keeps its pace: nothing is added for the minutes that do not exist", () => {
     expect(cron("*/30 * * * *", "Europe/Berlin", "2026-03-29T00:00:00Z")).toEqual([
       "2026-03-29T00:30Z",
@@ -113,12 +119,28 @@ describe("days", () => {
 
   test("the rarest day there is, a fifth Sunday of February, is found 40 years ahead", () => {
     expect(cron("0 0 * 2 0#5", "Europe/Berlin", "2064-03-01T00:00:00Z", 2)).toEqual(["2088-02-28T23:00Z", "2128-02-28T23:00Z"]);
+    const found = [0, 1, 2, 3, 4, 5, 6].map((weekday) => cron(`0 0 * 2 ${weekday}#5`, "UTC", "2086-03-01T00:00:00Z", 1)[0]?.slice(0, 10));
+    expect(found).toEqual(["2088-02-29", "2112-02-29", "2124-02-29", "2096-02-29", "2120-02-29", "2092-02-29", "2116-02-29"]);
+    expect(cron("0 0 * 2 0#5", "UTC", "2088-03-01T00:00:00Z", 1)).toEqual(["2128-02-29T00:00Z"]);
+  });
+
+  test("every turn of the year is one day like any other, for fifteen hundred years either way", () => {
+    const { schedule } = parse("cron", "0 6 * * *");
+    const wrong: string[] = [];
+    for (let year = 500; year < 3500; year++) {
+      for (let day = -4; day < 5; day++) {
+        const midnight = new Date(0).setUTCFullYear(year, 0, day);
+        if (nextRun(schedule, midnight) !== midnight + 6 * 3_600_000) wrong.push(new Date(midnight).toISOString());
+      }
+    }
+    expect(wrong).toEqual([]);
   });
 
   test("last day, last Friday, nearest and last workday", () => {
     expect(cron("0 0 L * *", "UTC", "2026-01-31T00:00:00Z", 2)).toEqual(["2026-02-28T00:00Z", "2026-03-31T00:00Z"]);
     expect(cron("0 0 * * 5L", "UTC", "2026-01-01T00:00:00Z", 2)).toEqual(["2026-01-30T00:00Z", "2026-02-27T00:00Z"]);
     expect(cron("0 0 LW * *", "UTC", "2026-01-01T00:00:00Z", 2)).toEqual(["2026-01-30T00:00Z", "2026-02-27T00:00Z"]);
+    expect(cron("0 0 LW * *", "UTC", "2026-05-01T00:00:00Z", 1)).toEqual(["2026-05-29T00:00Z"]);
     // 1 August 2026 is a Saturday, 31 May a Sunday: the workday stays in the month.
     expect(cron("0 0 1W 8 *", "UTC", "2026-07-01T00:00:00Z", 1)).toEqual(["2026-08-03T00:00Z"]);
     expect(cron("0 0 31W 5 *", "UTC", "2026-05-01T00:00:00Z", 1)).toEqual(["2026-05-29T00:00Z"]);

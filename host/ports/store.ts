@@ -113,8 +113,8 @@ export interface Store extends TaskStore {
   /** Groups with an unfinished turn, a waiting occurrence of a task, or waiting messages, oldest first. */
   foldersWithWork(): readonly string[];
 
-  /** The group's unfinished turn, else its oldest waiting occurrence of a task, else its waiting batch; undefined: nothing to do. Starts a run of it. */
-  claimTurn(folder: string, rules: BatchRules): ClaimedTurn | undefined;
+  /** The group's unfinished turn, else its oldest waiting occurrence of a task, else its waiting batch; undefined: nothing to do. Starts a run of it. `tasks`: its messages back off, and only what is a task's is looked at. */
+  claimTurn(folder: string, rules: BatchRules, only?: "tasks"): ClaimedTurn | undefined;
   /** Waiting messages join the turn as one more input; undefined: none. */
   takeInput(turnId: number, rules: BatchRules): string | undefined;
   /** A model step that asks for tools: stored before any of them may start. */

@@ -69,10 +69,10 @@ export class TurnRunner {
   }
 
   /** Runs the group's next turn, if it has one. Never rejects: a failure is recorded, told and turned into a verdict. */
-  async run(folder: string, signal: AbortSignal): Promise<Verdict> {
+  async run(folder: string, signal: AbortSignal, only?: "tasks"): Promise<Verdict> {
     const { store, clock, log } = this.#o;
     try {
-      const claim = store.claimTurn(folder, this.#o.batchRules());
+      const claim = store.claimTurn(folder, this.#o.batchRules(), only);
       if (claim === undefined) return { next: "idle" };
       this.#current.set(folder, { turnId: claim.id, startedAt: clock.now() });
       this.#o.onTyping(claim, true);

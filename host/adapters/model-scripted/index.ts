@@ -1,2 +1,2 @@
-export { type ScriptedModelOptions, createScriptedModel } from "./scripted-model.ts";
-export type { Script, ScriptStep } from "./script.ts";
+export type { ScriptStep } from "./script.ts";
+export { createScriptedModel } from "./scripted-model.ts";

@@ -20,6 +20,9 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
   const unfinished = db.prepare(
     "SELECT id, group_folder, chat_jid, reply_via, task_id, started_at FROM hermit_turns WHERE group_folder = ? AND state = 'running' ORDER BY id LIMIT 1",
   );
+  const unfinishedTask = db.prepare(
+    "SELECT id, group_folder, chat_jid, reply_via, task_id, started_at FROM hermit_turns WHERE group_folder = ? AND state = 'running' AND task_id IS NOT NULL ORDER BY id LIMIT 1",
+  );
   const turnById = db.prepare(
     "SELECT id, group_folder, chat_jid, reply_via, task_id, started_at FROM hermit_turns WHERE id = ? AND state = 'running'",
   );
@@ -103,8 +106,8 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
 
   return {
     withWork: (): readonly string[] => withWork.all() as string[],
-    claim: db.transaction((folder: string, rules: BatchRules): ClaimedTurn | undefined => {
-      const open = unfinished.get(folder) as TurnRow | undefined;
+    claim: db.transaction((folder: string, rules: BatchRules, only?: "tasks"): ClaimedTurn | undefined => {
+      const open = (only === "tasks" ? unfinishedTask : unfinished).get(folder) as TurnRow | undefined;
       if (open !== undefined) return begin({ id: open.id, replyVia: open.reply_via, folder }, rules.now);
       const group = groups.byFolder(folder);
       const occurrence = group === undefined ? undefined : tasks.nextWaiting(folder);
@@ -115,7 +118,7 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
         write(id, { kind: "input", text: task.prompt }, rules.now);
         return begin({ id, replyVia: null, folder }, rules.now);
       }
-      const batch = group === undefined ? undefined : inbox.batch(group, rules);
+      const batch = group === undefined || only === "tasks" ? undefined : inbox.batch(group, rules);
       if (group === undefined || batch === undefined) return undefined;
       const id = Number(openTurn.run(folder, group.chat, batch.replyVia, rules.now, null).lastInsertRowid);
       inbox.assign(id, batch.messages);

@@ -55,12 +55,13 @@ describe("a zone file", () => {
   test("answers with one unbroken line of stretches", () => {
     for (const name of NAMES) {
       const zone = fromFile(name);
-      let { offset, until, from } = zone.stretchAt(-8.64e15);
-      expect(from).toBe(-Infinity);
+      let { offset, until } = zone.stretchAt(-8.64e15);
+      expect(zone.stretchAt(-8.64e15)).toMatchObject({ from: -Infinity, before: offset });
       while (until < Date.parse("2200-01-01T00:00Z")) {
         const next = zone.stretchAt(until);
         expect([next.from, next.before]).toEqual([until, offset]);
-        expect(zone.stretchAt(until - 1).until).toBe(until);
+        if (next.until < Infinity) expect(zone.stretchAt((next.from + next.until) / 2)).toEqual(next);
+        expect(zone.stretchAt(next.until - 1)).toEqual(next);
         ({ offset, until } = next);
       }
     }
@@ -82,6 +83,12 @@ describe("a zone file", () => {
     for (let length = 0; length < whole.length; length++) expect(readZoneFile("cut", whole.subarray(0, length))).toBeUndefined();
   });
 
+  test("that counts leap seconds, or points at a kind of time it does not list, is no zone", () => {
+    expect(readZoneFile("good", zoneFile({ kind: 0, leaps: 0 }))?.stretchAt(0).offset).toBe(HOUR);
+    expect(readZoneFile("leaps", zoneFile({ kind: 0, leaps: 1 }))).toBeUndefined();
+    expect(readZoneFile("kinds", zoneFile({ kind: 1, leaps: 0 }))).toBeUndefined();
+  });
+
   test("with any byte changed is read or refused, and never throws", () => {
     const whole = readFileSync(join(FILES, "Europe/Berlin"));
     fc.assert(
@@ -94,6 +101,19 @@ describe("a zone file", () => {
     );
   });
 });
+
+/** Version 2 with one change, to local time type `kind` of one, an hour east of UTC. */
+function zoneFile({ kind, leaps }: { kind: number; leaps: number }): Buffer {
+  const header = (times: number): Buffer => {
+    const bytes = Buffer.alloc(44);
+    bytes.write("TZif2");
+    [0, 0, times === 0 ? 0 : leaps, times, 1, 4].forEach((count, n) => bytes.writeUInt32BE(count, 20 + n * 4));
+    return bytes;
+  };
+  const hourEast = Buffer.from([0, 0, 0x0e, 0x10, 0, 0, ...Buffer.from("CET\0")]);
+  const second = [header(1), Buffer.alloc(8), Buffer.from([kind]), hourEast, Buffer.alloc(12 * leaps), Buffer.from("\nCET-1\n")];
+  return Buffer.concat([header(0), hourEast, ...second]);
+}
 
 describe("the rule at a file's end", () => {
   const at = (text: string, year: number): string[] => {
