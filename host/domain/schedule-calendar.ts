@@ -149,12 +149,19 @@ export function daysBefore(year: number, month: number): number {
   return marchYear * 365 + leapDays + Math.floor((153 * monthsSinceMarch + 2) / 5) - 719_468;
 }
 
+/** The other way round: 146097 days are 400 years, 36524 a century, 1460 four years; the last of each lacks or has a leap day. */
 function civil(dayNumber: number): { year: number; month: number; day: number } {
-  let year = 1970 + Math.floor(dayNumber / 365.2425);
-  // The mean year is off by less than two days, so the guess by at most one year.
-  if (daysBefore(year + 1, 1) <= dayNumber) year++;
-  if (daysBefore(year, 1) > dayNumber) year--;
-  let month = 1;
-  while (month < 12 && daysBefore(year, month + 1) <= dayNumber) month++;
-  return { year, month, day: dayNumber - daysBefore(year, month) + 1 };
+  const sinceMarchZero = dayNumber + 719_468;
+  const cycle = Math.floor(sinceMarchZero / 146_097);
+  const dayOfCycle = sinceMarchZero - cycle * 146_097;
+  const leapDays = Math.floor(dayOfCycle / 1460) - Math.floor(dayOfCycle / 36_524) + Math.floor(dayOfCycle / 146_096);
+  const yearOfCycle = Math.floor((dayOfCycle - leapDays) / 365);
+  const dayOfYear = dayOfCycle - (365 * yearOfCycle + Math.floor(yearOfCycle / 4) - Math.floor(yearOfCycle / 100));
+  const monthsSinceMarch = Math.floor((5 * dayOfYear + 2) / 153);
+  const month = ((monthsSinceMarch + 2) % 12) + 1;
+  return {
+    year: cycle * 400 + yearOfCycle + (month <= 2 ? 1 : 0),
+    month,
+    day: dayOfYear - Math.floor((153 * monthsSinceMarch + 2) / 5) + 1,
+  };
 }

@@ -124,12 +124,14 @@ describe("days", () => {
     expect(cron("0 0 * 2 0#5", "UTC", "2088-03-01T00:00:00Z", 1)).toEqual(["2128-02-29T00:00Z"]);
   });
 
-  test("every turn of the year is one day like any other, for fifteen hundred years either way", () => {
-    const { schedule } = parse("cron", "0 6 * * *");
+  test("every day around the turn of a year and of February is found by its own date, for fifteen hundred years either way", () => {
+    const dates = [...[26, 27, 28].map((day) => [day, 2] as const), ...[28, 29, 30, 31].map((day) => [day, 12] as const)];
+    const days = [...dates, [1, 1] as const, [2, 1] as const, [1, 3] as const, [2, 3] as const];
+    const byDate = days.map(([day, month]) => ({ day, month, schedule: parse("cron", `0 6 ${day} ${month} *`).schedule }));
     const wrong: string[] = [];
     for (let year = 500; year < 3500; year++) {
-      for (let day = -4; day < 5; day++) {
-        const midnight = new Date(0).setUTCFullYear(year, 0, day);
+      for (const { day, month, schedule } of byDate) {
+        const midnight = new Date(0).setUTCFullYear(year, month - 1, day);
         if (nextRun(schedule, midnight) !== midnight + 6 * 3_600_000) wrong.push(new Date(midnight).toISOString());
       }
     }

@@ -108,7 +108,7 @@ export interface Store extends TaskStore {
     message: InboundMessage,
     options: { now: number; replyVia: ReplyVia; register?: Group; notice: string },
   ): "refused" | "known" | "ignored";
-  /** Messages that wait for a turn, host-wide or of one group. */
+  /** Messages that wait: of one group, or host-wide those that start a turn by themselves (talk that waits for a trigger is context). */
   waiting(folder?: string): number;
   /** Groups with an unfinished turn, a waiting occurrence of a task, or waiting messages, oldest first. */
   foldersWithWork(): readonly string[];

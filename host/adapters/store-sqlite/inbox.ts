@@ -1,4 +1,4 @@
-import type { Group } from "../../domain/group.ts";
+import { type Group, isMain, MAIN_FOLDER } from "../../domain/group.ts";
 import type { InboundMessage, StoredMessage } from "../../domain/message.ts";
 import type { BatchRules, ReplyVia } from "../../ports/store.ts";
 import type { GroupTable } from "./groups.ts";
@@ -27,6 +27,11 @@ export interface Batch {
   readonly replyVia: ReplyVia;
 }
 
+/** Messages kept as context for the next trigger of a group that needs one; older ones stay in the chat's history only. */
+const CONTEXT_MESSAGES = 500;
+/** In place of a turn's number: no turn will take it any more. */
+const PASSED_OVER = 0;
+
 export function inboxTable(db: Sqlite, groups: GroupTable) {
   const cursors = routerState(db);
   // In `messages`, not in the inbox: what the old program had answered is known as well.
@@ -47,7 +52,17 @@ export function inboxTable(db: Sqlite, groups: GroupTable) {
      WHERE i.chat_jid = ? AND i.turn_id IS NULL AND i.refused = 0 ORDER BY i.seq`,
   );
   const assign = db.prepare("UPDATE hermit_inbox SET turn_id = ? WHERE seq = ?");
-  const countAll = db.prepare("SELECT count(*) FROM hermit_inbox WHERE turn_id IS NULL AND refused = 0").pluck();
+  const passOver = db.prepare(
+    `UPDATE hermit_inbox SET turn_id = ${PASSED_OVER} WHERE seq IN
+       (SELECT seq FROM hermit_inbox WHERE chat_jid = ? AND turn_id IS NULL AND refused = 0 ORDER BY seq DESC LIMIT -1 OFFSET ${CONTEXT_MESSAGES})`,
+  );
+  // Talk that waits for a trigger is no work that waits: it must not keep other chats out.
+  const countAll = db
+    .prepare(
+      `SELECT count(*) FROM hermit_inbox i JOIN registered_groups g ON g.jid = i.chat_jid
+       WHERE i.turn_id IS NULL AND i.refused = 0 AND (g.requires_trigger = 0 OR g.folder = '${MAIN_FOLDER}')`,
+    )
+    .pluck();
   const countOf = db
     .prepare(
       "SELECT count(*) FROM hermit_inbox WHERE chat_jid = (SELECT jid FROM registered_groups WHERE folder = ?) AND turn_id IS NULL AND refused = 0",
@@ -76,6 +91,8 @@ export function inboxTable(db: Sqlite, groups: GroupTable) {
         message.isFromMe ? 1 : 0,
       );
       putInbox.run(message.chat, message.id, replyVia, now, refused ? 1 : 0);
+      const group = groups.byChat(message.chat);
+      if (group?.requiresTrigger === true && !isMain(group)) passOver.run(message.chat);
       cursors.seen(message.timestamp);
       return "new";
     },

@@ -158,6 +158,18 @@ describe("turns", () => {
     expect(input).toContain("@Andy hello");
   });
 
+  test("talk that waits for a trigger keeps nobody out, and only so much of it is kept as context", () => {
+    store.registerGroup(group("a", true), NOW);
+    for (let i = 0; i < 520; i++) accept("a", `m${i}`, `said ${i}.`);
+    expect(store.waiting()).toBe(0);
+    expect(store.waiting("a")).toBe(500);
+    accept("a", "call", "@Andy hello");
+    const input = JSON.stringify(claim("a").journal[0]);
+    expect(input).not.toContain("said 20.");
+    expect(input).toContain("said 21.");
+    expect(input).toContain("@Andy hello");
+  });
+
   test("replies that leave another way end the batch", () => {
     accept("a", "m1", "one", null);
     accept("a", "m2", "two", "console");
