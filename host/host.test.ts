@@ -600,7 +600,7 @@ describe("a task", () => {
     runtime.failNextStart(new SandboxError("SANDBOX_START_FAILED", "no room", { retryable: true }));
     platform.say("run: x");
     await until(() => store.groups().length > 0 && host.status().groups[0]?.state === "backing-off");
-    await host.ask("main", "schedule_task", {
+    host.ask("main", "schedule_task", {
       prompt: "say: on time",
       schedule_type: "once",
       schedule_value: new Date(clock.now() + 1_000).toISOString(),
