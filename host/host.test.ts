@@ -283,7 +283,11 @@ describe("a failing turn", () => {
   });
 
   test("whose runner falls silent is ended by the idle timeout", async () => {
-    await open({ runner: (_link, signal) => new Promise((resolve) => signal.addEventListener("abort", () => resolve(0))) }).start();
+    const runner = (_link: Duplex, signal: AbortSignal): Promise<number> => {
+      return new Promise((resolve) => signal.addEventListener("abort", () => resolve(0)));
+    };
+    const { turn } = settings(home);
+    await open({ runner, over: { turn: { ...turn, retry: { ...turn.retry, maxRetries: 0 } } } }).start();
     platform.say("hello");
     await until(() => host.status().groups[0]?.sandbox != null);
     clock.advance(60 * SECOND_MS);

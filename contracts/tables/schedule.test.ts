@@ -1,4 +1,5 @@
 /** When a task runs first, and what a run leaves on it. */
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import * as z from "zod";
 import { systemTimeZones } from "../../host/adapters/time-zones-system/index.ts";
@@ -8,7 +9,8 @@ import type { Task } from "../../host/domain/task.ts";
 import { TaskRules } from "../../host/domain/task-rules.ts";
 import { readTable, type TableRow, wrongRows } from "./table.ts";
 
-const { find } = systemTimeZones();
+/** Zone data of the recording's year: what a country decides later must not change a recording. */
+const { find } = systemTimeZones({ folder: join(import.meta.dirname, "../../fixtures/zoneinfo") });
 const iso = (ms: number): string => new Date(ms).toISOString();
 
 const Created = z.strictObject({

@@ -8,6 +8,8 @@ export interface Group {
   readonly trigger: string;
   /** Whether a message must match the trigger to start a turn. Main never needs one. */
   readonly requiresTrigger: boolean;
+  /** Longest run of a turn, in milliseconds; absent: the host's. NanoClaw's `container_config.timeout`. */
+  readonly timeoutMs?: number;
 }
 
 export const MAIN_FOLDER = "main";

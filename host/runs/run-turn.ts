@@ -5,7 +5,7 @@
  * because the host stops, and then the next host goes on from the journal.
  */
 import { WIRE_VERSION, type TurnLimits, type TurnStart } from "../../contracts/wire/turn.ts";
-import { describeError, HostError, isRetryable, RefusedError, SandboxError, isHostError } from "../domain/errors.ts";
+import { type ErrorCode, describeError, HostError, isRetryable, RefusedError, SandboxError, isHostError } from "../domain/errors.ts";
 import { failedTurnNotice, notice } from "../domain/notice.ts";
 import { type RetryPolicy, retryDelayMs } from "../domain/retry.ts";
 import type { TaskRules } from "../domain/task-rules.ts";
@@ -95,7 +95,7 @@ export class TurnRunner {
     // Whoever settles `end` first wins; a rejection may come before anybody waits for it.
     end.promise.catch(() => {});
     const idle = new IdleTimer(clock, settings.idleTimeoutMs, () =>
-      end.reject(new SandboxError("TURN_TIMEOUT", `The runner was silent for ${settings.idleTimeoutMs / 1000} s.`)),
+      end.reject(new SandboxError("TURN_TIMEOUT", `The runner was silent for ${settings.idleTimeoutMs / 1000} s.`, { retryable: true })),
     );
     const live = new LiveTurn({
       claim,
@@ -113,8 +113,9 @@ export class TurnRunner {
       onDone: end.resolve,
       onFailed: (error, retryable) => end.reject(new HostError("RUNNER_FAILED", error, { retryable })),
     });
-    const hard = clock.setTimer(settings.hardTimeoutMs, () =>
-      end.reject(new SandboxError("TURN_TIMEOUT", `The turn took longer than ${settings.hardTimeoutMs / 1000} s.`)),
+    const longestMs = claim.group.timeoutMs ?? settings.hardTimeoutMs;
+    const hard = clock.setTimer(longestMs, () =>
+      end.reject(new SandboxError("TURN_TIMEOUT", `The turn took longer than ${longestMs / 1000} s.`, { retryable: true })),
     );
     const onAbort = (): void => end.reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
@@ -207,11 +208,11 @@ export class TurnRunner {
     const mayRetry = isRetryable(error) && claim.task === undefined && !live.hasSpoken;
     const retryInMs = mayRetry ? retryDelayMs(settings.retry, claim.failures + 1, this.#o.random()) : undefined;
     if (retryInMs !== undefined) {
-      store.endRun(claim.runId, { outcome: "failed", error: reason, figures, now });
+      store.endRun(claim.runId, { outcome: failureOf(code), error: reason, figures, now });
       log.warn({ ...where, retryInMs }, "run failed; the turn is tried again");
       return { next: "retry", retryInMs };
     }
-    const outcome: RunOutcome = code === "TURN_STOPPED" ? "stopped" : code === "TURN_TIMEOUT" ? "timeout" : "failed";
+    const outcome = failureOf(code);
     const told = outcome === "stopped" ? notice(reason) : failedTurnNotice(reason);
     store.failTurn(claim.id, { runId: claim.runId, outcome, error: reason, notice: told, figures, now, ...live.taskEnd(null) });
     this.#o.onReply();
@@ -219,6 +220,11 @@ export class TurnRunner {
     log.warn(where, "turn failed");
     return { next: "again" };
   }
+}
+
+function failureOf(code: ErrorCode | undefined): RunOutcome {
+  if (code === "TURN_STOPPED") return "stopped";
+  return code === "TURN_TIMEOUT" ? "timeout" : "failed";
 }
 
 function sandboxDied({ code, outOfMemory }: SandboxExit): SandboxError {

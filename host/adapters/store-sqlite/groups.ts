@@ -8,6 +8,7 @@ interface GroupRow {
   folder: string;
   trigger_pattern: string;
   requires_trigger: number | null;
+  container_config: string | null;
 }
 
 /** NanoClaw's registered_groups. A null `requires_trigger` means required (contract §1). */
@@ -21,8 +22,16 @@ export function groupTable(db: Sqlite) {
   const update = db.prepare("UPDATE registered_groups SET name = ?, trigger_pattern = ?, requires_trigger = ? WHERE jid = ?");
   const parse = (row: unknown): Group | undefined => {
     if (row === undefined) return undefined;
-    const { jid, name, folder, trigger_pattern, requires_trigger } = row as GroupRow;
-    return { chat: jid, name, folder, trigger: trigger_pattern, requiresTrigger: requires_trigger !== 0 };
+    const { jid, name, folder, trigger_pattern, requires_trigger, container_config } = row as GroupRow;
+    const timeoutMs = groupTimeout(container_config);
+    return {
+      chat: jid,
+      name,
+      folder,
+      trigger: trigger_pattern,
+      requiresTrigger: requires_trigger !== 0,
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    };
   };
 
   return {
@@ -47,3 +56,14 @@ export function groupTable(db: Sqlite) {
   };
 }
 export type GroupTable = ReturnType<typeof groupTable>;
+
+/** `{"timeout": <milliseconds>}` among what the old program stored for a group; what cannot be read counts as not set. */
+function groupTimeout(config: string | null): number | undefined {
+  if (config === null) return undefined;
+  try {
+    const { timeout } = JSON.parse(config) as { timeout?: unknown };
+    return typeof timeout === "number" && timeout > 0 && Number.isFinite(timeout) ? timeout : undefined;
+  } catch {
+    return undefined;
+  }
+}
