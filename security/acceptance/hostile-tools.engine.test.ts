@@ -94,16 +94,18 @@ describe("a command that never ends", () => {
 });
 
 describe("a command that attacks the sandbox it runs in", () => {
-  test("cannot kill the first process; killing everything else interrupts its turn, which is said, and the next message is answered", async () => {
+  test("cannot kill the first process; killing all others is said and not repeated, and the next message is answered", async () => {
     await using home = new TemporaryHome();
     await using hermit = startHermit({ home: home.path, env: { HERMIT_RETRY_BASE_S: "0.1" } });
     await say(hermit, "run: kill -9 1; echo alive", /^alive\n/);
-    await say(hermit, "run: echo x >> effects; kill -9 -1", /\nInterrupted: .* it was not run again\.\n/);
-    await say(hermit, "run: cat effects", /again\.\nx\n$/);
+    // The runner is among the killed where the engine puts an init before it, and survives where it is the first process itself.
+    await say(hermit, "run: echo x >> effects; kill -9 -1; echo survived", /\n(Interrupted: .* it was not run again\.|survived)\n$/);
+    await say(hermit, "run: cat effects", /\nx\n$/);
     hermit.stdin.end();
     expect((await hermit.ended).code).toBe(0);
     const runs = home.runs().map(({ outcome, turnState, attempt }) => `${outcome} ${turnState} ${attempt}`);
-    expect(runs).toEqual(["done done 1", "failed done 1", "done done 2", "done done 1"]);
+    const second = hermit.stdout().includes("Interrupted") ? ["failed done 1", "done done 2"] : ["done done 1"];
+    expect(runs).toEqual(["done done 1", ...second, "done done 1"]);
   });
 
   test("a fork bomb runs into the process limit while the host goes on serving others", async () => {

@@ -1,9 +1,12 @@
 /** The container engine's own word on what a host did: asked over its socket, past all of our code. */
 import { readdirSync, readFileSync } from "node:fs";
 import { request } from "node:http";
+import { setTimeout as pause } from "node:timers/promises";
 import { engineCandidates, findEngine } from "../../host/adapters/sandbox-docker/find-engine.ts";
 
 const ANSWER_MS = 15_000;
+const REMOVAL_ATTEMPTS = 10;
+const BETWEEN_REMOVALS_MS = 200;
 
 interface ContainerRow {
   readonly Id: string;
@@ -81,8 +84,17 @@ export async function runningSandboxesOf(instance: string): Promise<ReadonlyMap<
   return new Map(rows.map(({ Id, Labels }) => [Labels["hermit.folder"] ?? "", Id]));
 }
 
+/** A container that is just ending may refuse to be removed for a moment. */
 export async function removeSandboxesOf(instance: string): Promise<void> {
-  for (const id of await sandboxesOf(instance)) await ask("DELETE", `/containers/${id}?force=true&v=true`);
+  for (let attempt = 1; ; attempt++) {
+    const outcomes = await Promise.allSettled(
+      (await sandboxesOf(instance)).map((id) => ask("DELETE", `/containers/${id}?force=true&v=true`)),
+    );
+    const refused = outcomes.find((outcome) => outcome.status === "rejected");
+    if (outcomes.length === 0) return;
+    if (attempt === REMOVAL_ATTEMPTS && refused !== undefined) throw refused.reason;
+    await pause(BETWEEN_REMOVALS_MS);
+  }
 }
 
 /** As text, for searching, and parsed. */
@@ -105,32 +117,6 @@ export async function tagImage(image: string, repository: string, tag: string): 
 /** Takes one name from an image that has others. */
 export async function untagImage(name: string): Promise<void> {
   await ask("DELETE", `/images/${encodeURIComponent(name)}?noprune=true`);
-}
-
-export interface SandboxEvent {
-  readonly action: "create" | "die" | "destroy";
-  readonly id: string;
-  readonly folder: string;
-  /** Epoch milliseconds by the engine's clock, which is this machine's. */
-  readonly at: number;
-}
-
-/** What happened to a home's containers since then (epoch milliseconds), gone ones included, in order. */
-export async function sandboxEvents(instance: string, since: number): Promise<readonly SandboxEvent[]> {
-  const seconds = (ms: number): string => (ms / 1000).toFixed(3);
-  const filters = JSON.stringify({ type: ["container"], event: ["create", "die", "destroy"], label: [`hermit.instance=${instance}`] });
-  const query = new URLSearchParams({ since: seconds(since), until: seconds(Date.now()), filters });
-  const lines = (await ask("GET", `/events?${query.toString()}`)).split("\n").filter((line) => line !== "");
-  return lines.map((line) => {
-    const { Action, Actor, timeNano } = JSON.parse(line) as EngineEvent;
-    return { action: Action, id: Actor.ID, folder: Actor.Attributes["hermit.folder"] ?? "", at: timeNano / 1e6 };
-  });
-}
-
-interface EngineEvent {
-  readonly Action: SandboxEvent["action"];
-  readonly Actor: { readonly ID: string; readonly Attributes: Readonly<Record<string, string>> };
-  readonly timeNano: number;
 }
 
 /** Command lines of living processes whose environment, arguments or cgroup contain one of `marks`. */

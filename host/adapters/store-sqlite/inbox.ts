@@ -63,6 +63,7 @@ export function inboxTable(db: Sqlite, groups: GroupTable) {
        WHERE i.turn_id IS NULL AND i.refused = 0 AND (g.requires_trigger = 0 OR g.folder = '${MAIN_FOLDER}')`,
     )
     .pluck();
+  const countIn = db.prepare("SELECT count(*) FROM hermit_inbox WHERE chat_jid = ? AND turn_id IS NULL AND refused = 0").pluck();
   const countOf = db
     .prepare(
       "SELECT count(*) FROM hermit_inbox WHERE chat_jid = (SELECT jid FROM registered_groups WHERE folder = ?) AND turn_id IS NULL AND refused = 0",
@@ -144,6 +145,7 @@ export function inboxTable(db: Sqlite, groups: GroupTable) {
       if (newest !== undefined && messages[0] !== undefined) cursors.given(messages[0].chat, newest);
     },
 
+    waitingIn: (chat: string): number => countIn.get(chat) as number,
     waiting: (folder?: string): number => (folder === undefined ? countAll.get() : countOf.get(folder)) as number,
   };
 }

@@ -242,6 +242,34 @@ describe("turns", () => {
     expect(store.counts()).toMatchObject({ waiting: 1, undelivered: 0, turns: { done: 1, failed: 0 } });
   });
 
+  test("messages of a turn that was given up join the next one, once", () => {
+    const giveUp = () => {
+      const { id, runId, journal } = claim("a");
+      store.failTurn(id, { runId, outcome: "failed", error: "x", notice: "sorry", figures: FIGURES, now: NOW });
+      return JSON.stringify(journal);
+    };
+    accept("a", "m1", "first");
+    giveUp();
+    expect(store.claimTurn("a", rules())).toBeUndefined();
+    accept("a", "m2", "second");
+    expect(giveUp()).toMatch(/first.*second/);
+    accept("a", "m3", "third");
+    expect(giveUp()).not.toMatch(/first|second/);
+  });
+
+  test("a turn that had said something, or was stopped by the owner, is not taken up again", () => {
+    accept("a", "m1", "first");
+    const spoken = claim("a");
+    store.putReply(spoken.id, { step: 0, toolCallId: "c", text: "half" }, NOW);
+    store.failTurn(spoken.id, { runId: spoken.runId, outcome: "failed", error: "x", notice: "sorry", figures: FIGURES, now: NOW });
+    accept("a", "m2", "second");
+    const stopped = claim("a");
+    expect(JSON.stringify(stopped.journal)).not.toContain("first");
+    store.failTurn(stopped.id, { runId: stopped.runId, outcome: "stopped", error: "x", notice: "ok", figures: FIGURES, now: NOW });
+    accept("a", "m3", "third");
+    expect(JSON.stringify(claim("a").journal)).not.toContain("second");
+  });
+
   test("a failed turn tells its chat and lets the next message start a new one", () => {
     accept("a", "m1");
     const { id, runId } = claim("a");

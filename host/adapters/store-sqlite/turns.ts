@@ -23,6 +23,20 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
   const unfinishedTask = db.prepare(
     "SELECT id, group_folder, chat_jid, reply_via, task_id, started_at FROM hermit_turns WHERE group_folder = ? AND state = 'running' AND task_id IS NOT NULL ORDER BY id LIMIT 1",
   );
+  // Nothing of it was said, and its messages have not been given a second chance before: one that always fails must not fail for ever.
+  const markUnanswered = db.prepare(
+    `UPDATE hermit_turns SET unanswered = 1 WHERE id = ? AND retook = 0
+       AND NOT EXISTS (SELECT 1 FROM hermit_outbox WHERE turn_id = hermit_turns.id AND effect IS NOT 'notice')`,
+  );
+  const lastGivenUp = db
+    .prepare(
+      `SELECT id FROM hermit_turns WHERE unanswered = 1
+         AND id = (SELECT max(id) FROM hermit_turns WHERE group_folder = ? AND task_id IS NULL AND state <> 'running')`,
+    )
+    .pluck();
+  const takeBack = db.prepare("UPDATE hermit_inbox SET turn_id = NULL WHERE turn_id = ?");
+  const settled = db.prepare("UPDATE hermit_turns SET unanswered = 0 WHERE id = ?");
+  const markRetook = db.prepare("UPDATE hermit_turns SET retook = 1 WHERE id = ?");
   const turnById = db.prepare(
     "SELECT id, group_folder, chat_jid, reply_via, task_id, started_at FROM hermit_turns WHERE id = ? AND state = 'running'",
   );
@@ -87,6 +101,14 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
     const entries = (journal.all(turn.id) as string[]).map((body) => JournalEntry.parse(JSON.parse(body)));
     return { id: turn.id, group, replyVia: turn.replyVia, runId, attempt, failures, task: tasks.ofTurn(turn.id), journal: entries };
   };
+  /** Messages of a turn that was given up are there again when somebody says something new, once (contract §4). */
+  const retake = (folder: string, chat: string): boolean => {
+    const givenUp = lastGivenUp.get(folder) as number | undefined;
+    if (givenUp === undefined || inbox.waitingIn(chat) === 0) return false;
+    takeBack.run(givenUp);
+    settled.run(givenUp);
+    return true;
+  };
   const takeInput = (turn: TurnRow, rules: BatchRules): string | undefined => {
     // What people say while a task runs is not the task's to answer.
     if (turn.task_id !== null) return undefined;
@@ -118,10 +140,12 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
         write(id, { kind: "input", text: task.prompt }, rules.now);
         return begin({ id, replyVia: null, folder }, rules.now);
       }
+      const retook = group === undefined || only === "tasks" ? false : retake(group.folder, group.chat);
       const batch = group === undefined || only === "tasks" ? undefined : inbox.batch(group, rules);
       if (group === undefined || batch === undefined) return undefined;
       const id = Number(openTurn.run(folder, group.chat, batch.replyVia, rules.now, null).lastInsertRowid);
       inbox.assign(id, batch.messages);
+      if (retook) markRetook.run(id);
       write(id, { kind: "input", text: rules.format(batch.messages) }, rules.now);
       return begin({ id, replyVia: batch.replyVia, folder }, rules.now);
     }),
@@ -189,6 +213,7 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
         outbox.put({ turnId, effect: "notice", chat: turn.chat_jid, replyVia: turn.reply_via, text: failure.notice, now: failure.now });
         closeTask(turn, failure.error, failure.taskEnd, failure.now);
         moveTurn.run("failed", failure.now, failure.error, turnId);
+        if (failure.outcome !== "stopped" && turn.task_id === null) markUnanswered.run(turnId);
       },
     ),
     endRun: (runId: number, end: { outcome: RunOutcome; error: string; figures: RunFigures; now: number }): void =>

@@ -23,7 +23,7 @@ const zoneOf = (name: string, zone: Zone | undefined): Zone => {
 const fromFile = (name: string): Zone => zoneOf(name, systemTimeZones({ folder: FILES }).find(name));
 const fromIntl = (name: string): Zone => zoneOf(name, intlZone(name));
 
-/** Morocco has since given up summer time; Node's data knows, the files of 2025 do not. */
+/** In 2026 Morocco left its summer time for good; Node's data knows, the files of 2025 do not. */
 const AGREED_UNTIL: Readonly<Record<string, string>> = { "Africa/Casablanca": "2026-06-01T00:00Z" };
 
 function stretches(zone: Zone, from: string, until: string): string[] {

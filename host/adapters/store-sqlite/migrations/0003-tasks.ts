@@ -1,9 +1,11 @@
 /**
- * What tasks need beside the baseline's tables. An occurrence waits while it has no turn, as a message does in the inbox; the
+ * What tasks need beside the baseline's tables, and what becomes of the messages of a turn that was given up. An occurrence waits while it has no turn, as a message does in the inbox; the
  * partial unique index is what makes a second claim of the same task impossible.
  */
 export const taskTables = `
 ALTER TABLE hermit_turns ADD COLUMN task_id TEXT;
+ALTER TABLE hermit_turns ADD COLUMN unanswered INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE hermit_turns ADD COLUMN retook INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE hermit_tasks (
   task_id TEXT PRIMARY KEY,
   time_zone TEXT,
