@@ -1,10 +1,26 @@
 import { defineConfig } from "vitest/config";
+import type { Reporter } from "vitest/node";
 
 const UNIT_TIMEOUT_MS = 10_000;
 const ENGINE_TIMEOUT_MS = 60_000;
 
+/** The last line of every run, the same for people and for machines: how many tests passed and failed. A test expected to fail that did has passed. */
+const summary: Reporter = {
+  onTestRunEnd(modules, errors) {
+    const counts = { passed: 0, failed: 0, skipped: 0, pending: 0 };
+    for (const module of modules) for (const test of module.children.allTests()) counts[test.result().state]++;
+    // A file that could not be loaded, or an error outside any test, is a failure that has no test to its name.
+    const broken =
+      modules.filter((module) => module.state() === "failed" && [...module.children.allTests("failed")].length === 0).length +
+      errors.length;
+    const skipped = counts.skipped + counts.pending;
+    process.stdout.write(`\n${counts.passed} passed, ${counts.failed + broken} failed${skipped > 0 ? `, ${skipped} skipped` : ""}\n`);
+  },
+};
+
 export default defineConfig({
   test: {
+    reporters: ["default", summary],
     projects: [
       {
         test: {
