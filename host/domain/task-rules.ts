@@ -38,8 +38,13 @@ export class TaskRules {
     this.#householdZone = householdZone;
   }
 
-  firstRun(schedule: { readonly type: string; readonly value: string; readonly timeZone: string | null }, now: number): FirstRun {
-    const parsed = parseSchedule({ ...schedule, zone: schedule.timeZone ?? this.#householdZone }, this.#findZone, now);
+  /** `id`: the task's, which decides what an `H` in a cron expression stands for. */
+  firstRun(
+    id: string,
+    schedule: { readonly type: string; readonly value: string; readonly timeZone: string | null },
+    now: number,
+  ): FirstRun {
+    const parsed = parseSchedule({ ...schedule, zone: schedule.timeZone ?? this.#householdZone, seed: id }, this.#findZone, now);
     return "refused" in parsed ? { refusal: parsed.refused } : { nextRun: iso(parsed.firstRun) };
   }
 

@@ -132,11 +132,11 @@ export class HostTools {
       return refused(`${target.folder} has ${MAX_TASKS} tasks, the most there can be. Cancel some.`);
     const now = clock.now();
     const timeZone = input.time_zone ?? null;
-    const first = this.#o.taskRules.firstRun({ type: input.schedule_type, value: input.schedule_value, timeZone }, now);
-    if ("refusal" in first) return refused(first.refusal);
     const id = `task-${now}-${Math.floor(random() * 36 ** 6)
       .toString(36)
       .padStart(6, "0")}`;
+    const first = this.#o.taskRules.firstRun(id, { type: input.schedule_type, value: input.schedule_value, timeZone }, now);
+    if ("refusal" in first) return refused(first.refusal);
     store.createTask({
       id,
       folder: target.folder,
@@ -214,7 +214,9 @@ export class HostTools {
     const scheduleValue = input.schedule_value ?? task.scheduleValue;
     const timeZone = input.time_zone ?? task.timeZone;
     const reschedules = scheduleType !== task.scheduleType || scheduleValue !== task.scheduleValue || timeZone !== task.timeZone;
-    const first = reschedules ? this.#o.taskRules.firstRun({ type: scheduleType, value: scheduleValue, timeZone }, clock.now()) : undefined;
+    const first = reschedules
+      ? this.#o.taskRules.firstRun(task.id, { type: scheduleType, value: scheduleValue, timeZone }, clock.now())
+      : undefined;
     if (first !== undefined && "refusal" in first) return refused(first.refusal);
     const nextRun = first === undefined ? task.nextRun : first.nextRun;
     store.changeTask(task.id, {
