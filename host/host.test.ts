@@ -223,6 +223,7 @@ describe("a message", () => {
     await platform.replied(1);
     await host.settled();
     expect(tools.calls).toEqual(["openly"]);
+    expect(host.status().ignored).toBe(1);
   });
 });
 

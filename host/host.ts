@@ -250,6 +250,7 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
         slots: { limit: settings.slots, used: queue.running },
         inbox: counts.waiting,
         outbox: counts.undelivered,
+        ignored: intake.ignored,
         turns: { done: counts.turns.done, failed: counts.turns.failed },
         groups: store.groups().map((group) => groupStatus(group.folder, group.chat)),
       };

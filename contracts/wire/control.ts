@@ -35,6 +35,8 @@ export const Status = z.strictObject({
   slots: z.strictObject({ limit: z.int(), used: z.int() }),
   inbox: z.int().nonnegative(),
   outbox: z.int().nonnegative(),
+  /** Messages of chats nobody registered, since the start: dropped by rule, and counted so that it shows. */
+  ignored: z.int().nonnegative(),
   turns: z.strictObject({ done: z.int(), failed: z.int() }),
   groups: z.array(GroupStatus),
 });

@@ -16,7 +16,7 @@ function describe(status: Status): string {
     `model   ${status.model}`,
     `engine  ${status.engine}`,
     `slots   ${slots.used} of ${slots.limit} in use`,
-    `inbox   ${status.inbox} waiting`,
+    `inbox   ${status.inbox} waiting${status.ignored > 0 ? `, ${status.ignored} ignored (chats nobody registered)` : ""}`,
     `outbox  ${status.outbox} not delivered`,
     `turns   ${turns.done} done, ${turns.failed} failed`,
   ];
