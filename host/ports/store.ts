@@ -40,6 +40,18 @@ export interface ClaimedTurn {
   readonly journal: readonly JournalEntry[];
 }
 
+export interface TurnFailure {
+  readonly runId: number;
+  readonly outcome: RunOutcome;
+  readonly error: string;
+  readonly notice: string;
+  readonly figures: RunFigures;
+  readonly now: number;
+  readonly taskEnd?: TaskEnd;
+  /** Its messages are likely what ended the turn: they never join a later one. */
+  readonly isPoisoned?: boolean;
+}
+
 export interface StepRecord {
   readonly step: number;
   readonly content: readonly AssistantPart[];
@@ -133,10 +145,7 @@ export interface Store extends TaskStore {
     finish: { runId: number; step?: StepRecord; reply: string; figures: RunFigures; now: number; rules?: BatchRules; taskEnd?: TaskEnd },
   ): string | undefined;
   /** The turn is lost: stored with its reason, and the chat is told with `notice`. */
-  failTurn(
-    turnId: number,
-    failure: { runId: number; outcome: RunOutcome; error: string; notice: string; figures: RunFigures; now: number; taskEnd?: TaskEnd },
-  ): void;
+  failTurn(turnId: number, failure: TurnFailure): void;
   /** The run ended, the turn goes on with another. */
   endRun(runId: number, end: { outcome: RunOutcome; error: string; figures: RunFigures; now: number }): void;
   runs(): readonly RunRow[];

@@ -214,7 +214,8 @@ export class TurnRunner {
     }
     const outcome = failureOf(code);
     const told = outcome === "stopped" ? notice(reason) : failedTurnNotice(reason);
-    store.failTurn(claim.id, { runId: claim.runId, outcome, error: reason, notice: told, figures, now, ...live.taskEnd(null) });
+    const isPoisoned = code === "SANDBOX_DIED";
+    store.failTurn(claim.id, { runId: claim.runId, outcome, error: reason, notice: told, figures, now, isPoisoned, ...live.taskEnd(null) });
     this.#o.onReply();
     this.#o.onTurnEnd(claim, outcome);
     log.warn(where, "turn failed");

@@ -257,6 +257,16 @@ describe("turns", () => {
     expect(giveUp()).not.toMatch(/first|second/);
   });
 
+  test("a turn whose messages broke its sandbox does not drag the next one into it", () => {
+    accept("a", "m1", "a bomb");
+    const { id, runId } = claim("a");
+    store.failTurn(id, { runId, outcome: "failed", error: "x", notice: "sorry", figures: FIGURES, now: NOW, isPoisoned: true });
+    accept("a", "m2", "innocent");
+    const { journal } = claim("a");
+    expect(JSON.stringify(journal)).toMatch(/innocent/);
+    expect(JSON.stringify(journal)).not.toMatch(/bomb/);
+  });
+
   test("a turn that had said something, or was stopped by the owner, is not taken up again", () => {
     accept("a", "m1", "first");
     const spoken = claim("a");

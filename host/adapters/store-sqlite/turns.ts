@@ -1,6 +1,6 @@
 import { JournalEntry, type ToolResult } from "../../../contracts/wire/turn.ts";
 import type { RunFigures, RunOutcome, TurnState } from "../../domain/turn.ts";
-import type { BatchRules, ClaimedTurn, ReplyVia, RunRow, StepRecord, TaskEnd } from "../../ports/store.ts";
+import type { BatchRules, ClaimedTurn, ReplyVia, RunRow, StepRecord, TaskEnd, TurnFailure } from "../../ports/store.ts";
 import type { GroupTable } from "./groups.ts";
 import type { InboxTable } from "./inbox.ts";
 import type { Sqlite } from "./open.ts";
@@ -202,20 +202,15 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
         return undefined;
       },
     ),
-    fail: db.transaction(
-      (
-        turnId: number,
-        failure: { runId: number; outcome: RunOutcome; error: string; notice: string; figures: RunFigures; now: number; taskEnd?: TaskEnd },
-      ): void => {
-        const turn = running(turnId);
-        if (turn === undefined) return;
-        endRun(failure.runId, failure.outcome, failure.error, failure.now, failure.figures);
-        outbox.put({ turnId, effect: "notice", chat: turn.chat_jid, replyVia: turn.reply_via, text: failure.notice, now: failure.now });
-        closeTask(turn, failure.error, failure.taskEnd, failure.now);
-        moveTurn.run("failed", failure.now, failure.error, turnId);
-        if (failure.outcome !== "stopped" && turn.task_id === null) markUnanswered.run(turnId);
-      },
-    ),
+    fail: db.transaction((turnId: number, failure: TurnFailure): void => {
+      const turn = running(turnId);
+      if (turn === undefined) return;
+      endRun(failure.runId, failure.outcome, failure.error, failure.now, failure.figures);
+      outbox.put({ turnId, effect: "notice", chat: turn.chat_jid, replyVia: turn.reply_via, text: failure.notice, now: failure.now });
+      closeTask(turn, failure.error, failure.taskEnd, failure.now);
+      moveTurn.run("failed", failure.now, failure.error, turnId);
+      if (failure.outcome !== "stopped" && failure.isPoisoned !== true && turn.task_id === null) markUnanswered.run(turnId);
+    }),
     endRun: (runId: number, end: { outcome: RunOutcome; error: string; figures: RunFigures; now: number }): void =>
       endRun(runId, end.outcome, end.error, end.now, end.figures),
     runs: (): readonly RunRow[] => allRuns.all() as RunRow[],
