@@ -70,8 +70,9 @@ engine-test: image ## tests on a real engine
 bench: image ## measure; results in bench/results/latest.json
 	@"$(NODE)" bench/harness/main.ts $(ARGS)
 
-long: image ## what takes longer than a test may: 200 rounds of kill -9
+long: image ## what takes longer than a test may: 200 rounds of kill -9, a simulated day of 10,000 tasks
 	@HERMIT_KILL_ROUNDS=200 HERMIT_KILL_RESULT=bench/results/kill-9.json $(BIN)/vitest run --project engine security/crash
+	@HERMIT_SIMULATED_TASKS=10000 $(BIN)/vitest run --project unit host/scheduling/simulated-day
 
 clean: ## remove what was built; dependencies and images stay
 	@rm -rf dist
