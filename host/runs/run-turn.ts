@@ -214,7 +214,8 @@ export class TurnRunner {
     }
     const outcome = failureOf(code);
     const told = outcome === "stopped" ? notice(reason) : failedTurnNotice(reason);
-    const isPoisoned = code === "SANDBOX_DIED";
+    // Out of memory, which no retry mends: its messages would do it again. A runner that merely ended may do better next time.
+    const isPoisoned = code === "SANDBOX_DIED" && !isRetryable(error);
     store.failTurn(claim.id, { runId: claim.runId, outcome, error: reason, notice: told, figures, now, isPoisoned, ...live.taskEnd(null) });
     this.#o.onReply();
     this.#o.onTurnEnd(claim, outcome);
