@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
@@ -23,17 +24,25 @@ async function refusal(socket: Socket): Promise<string> {
 }
 
 describe("a sandbox's socket", () => {
-  test("is open to every user in a folder open to nobody else, whatever the umask", async () => {
-    const old = process.umask(0o077);
-    const link = await openLinkFolder(join(runtimeDir, "new"), "s-0123456789ab").finally(() => process.umask(old));
+  test.each(["0077", "0000"])("is open to every user in a folder open to nobody else, under the umask %s", async (umask) => {
     const outer = join(runtimeDir, "new", "s-0123456789ab");
+    // In a process of its own: the umask belongs to all of a process. It is told to end by its input.
+    const script = `
+      const { openLinkFolder } = await import(${JSON.stringify(join(import.meta.dirname, "link-folder.ts"))});
+      process.umask(0o${umask});
+      const link = await openLinkFolder(${JSON.stringify(join(runtimeDir, "new"))}, "s-0123456789ab");
+      console.log(link.mounted);
+      process.stdin.once("data", () => link.close().then(() => process.exit(0)));`;
+    const child = spawn(process.execPath, ["--input-type=module", "-e", script], { timeout: 8_000, stdio: ["pipe", "pipe", "inherit"] });
+    const [mounted] = (await once(child.stdout, "data")) as [Buffer];
     expect(mode(runtimeDir, "new")).toBe("700");
     expect(mode(outer)).toBe("700");
     expect(mode(outer, "l")).toBe("755");
     expect(mode(outer, "l", "link.sock")).toBe("666");
-    expect(link.mounted).toBe(join(outer, "l"));
-    expect(readdirSync(link.mounted)).toEqual(["link.sock"]);
-    await link.close();
+    expect(mounted.toString().trim()).toBe(join(outer, "l"));
+    expect(readdirSync(join(outer, "l"))).toEqual(["link.sock"]);
+    child.stdin.end("close\n");
+    expect(await once(child, "exit")).toEqual([0, null]);
     expect(readdirSync(join(runtimeDir, "new"))).toEqual([]);
   });
 
