@@ -334,6 +334,28 @@ describe("a restart", () => {
     expect(store.runs()).toMatchObject([{ outcome: "interrupted" }, { outcome: "done", attempt: 2 }]);
   });
 
+  test("under one turn again and again gives the turn up, with a word to the chat, and goes on with the next message", async () => {
+    await open().start();
+    platform.say("run: unlucky", { chat: "a", id: "m1" });
+    await platform.replied(1);
+    await host.close();
+    const vandal = new Database(join(home, "store", "messages.db"));
+    vandal.exec("UPDATE hermit_turns SET state = 'running'; DELETE FROM hermit_outbox; UPDATE hermit_runs SET outcome = 'interrupted'");
+    for (let n = 0; n < 20; n++)
+      vandal.exec(
+        "INSERT INTO hermit_runs (turn_id, attempt, generation, started_at, ended_at, outcome) VALUES (1, 1, 1, 1, 1, 'interrupted')",
+      );
+    vandal.close();
+    await open().start();
+    await platform.replied(2);
+    expect(texts()[1]).toBe(
+      `${NOTICE_MARK} I could not finish this: The host ended 21 times while it worked on this. Its log may say why.`,
+    );
+    platform.say("run: next", { chat: "a" });
+    await platform.replied(3);
+    expect(texts()[2]).toBe("did next");
+  });
+
   test("delivers a reply that was stored and not yet sent", async () => {
     await open().start();
     platform.failNextDelivery(new HostError("DELIVERY_FAILED", "offline", { retryable: true }));

@@ -25,6 +25,7 @@ export const ERROR_CODES = {
   SANDBOX_DIED: "The sandbox ended before its turn did.",
   TURN_TIMEOUT: "The turn took longer than allowed.",
   TURN_STOPPED: "The owner stopped the turn.",
+  TURN_LOOP: "The host ended under this turn again and again.",
   TURN_LIMIT: "The turn used up its model steps or tool calls.",
   RUNNER_FAILED: "The runner inside the sandbox gave up.",
   HOST_STOPPING: "The host is shutting down.",

@@ -120,6 +120,7 @@ export class TurnRunner {
     const onAbort = (): void => end.reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
     try {
+      mustNotLoop(claim);
       await this.#inSandbox(claim, live, end, signal);
       this.#o.onTurnEnd(claim, "done");
       log.info({ group: claim.group.folder, turn: claim.id, ...live.figures }, "turn done");
@@ -215,13 +216,22 @@ export class TurnRunner {
     const outcome = failureOf(code);
     const told = outcome === "stopped" ? notice(reason) : failedTurnNotice(reason);
     // Out of memory, which no retry mends: its messages would do it again. A runner that merely ended may do better next time.
-    const isPoisoned = code === "SANDBOX_DIED" && !isRetryable(error);
+    const isPoisoned = (code === "SANDBOX_DIED" && !isRetryable(error)) || code === "TURN_LOOP";
     store.failTurn(claim.id, { runId: claim.runId, outcome, error: reason, notice: told, figures, now, isPoisoned, ...live.taskEnd(null) });
     this.#o.onReply();
     this.#o.onTurnEnd(claim, outcome);
     log.warn(where, "turn failed");
     return { next: "again" };
   }
+}
+
+/** Resumes of one turn after the host ended under it. More than bad luck brings: something in the turn ends the host. */
+const MAX_INTERRUPTIONS = 20;
+
+function mustNotLoop({ attempt, failures }: ClaimedTurn): void {
+  const interruptions = attempt - 1 - failures;
+  if (interruptions <= MAX_INTERRUPTIONS) return;
+  throw new HostError("TURN_LOOP", `The host ended ${interruptions} times while it worked on this.`, { hint: "Its log may say why." });
 }
 
 function failureOf(code: ErrorCode | undefined): RunOutcome {
