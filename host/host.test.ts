@@ -459,6 +459,27 @@ describe("a task", () => {
       ],
     });
   const every = (ms: number, prompt = "water the plants") => ({ prompt, schedule_type: "interval", schedule_value: String(ms) });
+  /** Task `t1` of main, due at once; made in the store, so that no turn is needed for it. */
+  const makeDueTask = (prompt: string): void => {
+    const due = new Date(clock.now()).toISOString();
+    store.createTask({
+      id: "t1",
+      folder: "main",
+      chat: "memory:main",
+      prompt,
+      scheduleType: "once",
+      scheduleValue: due,
+      contextMode: "isolated",
+      nextRun: due,
+      lastRun: null,
+      lastResult: null,
+      status: "active",
+      createdAt: due,
+      timeZone: null,
+      catchUp: "once",
+      failures: 0,
+    });
+  };
   const planned = async (input: object): Promise<void> => {
     await open({ model: scheduler(input) }).start();
     platform.say("arrange");
@@ -531,24 +552,7 @@ describe("a task", () => {
     });
     await open({ model }).start();
     store.registerGroup({ chat: "memory:main", name: "main", folder: "main", trigger: "@Andy", requiresTrigger: false }, clock.now());
-    const due = new Date(clock.now()).toISOString();
-    store.createTask({
-      id: "t1",
-      folder: "main",
-      chat: "memory:main",
-      prompt: "do it",
-      scheduleType: "once",
-      scheduleValue: due,
-      contextMode: "isolated",
-      nextRun: due,
-      lastRun: null,
-      lastResult: null,
-      status: "active",
-      createdAt: due,
-      timeZone: null,
-      catchUp: "once",
-      failures: 0,
-    });
+    makeDueTask("do it");
     await host.close();
     await open({ model }).start();
     await gate.called;
@@ -597,24 +601,7 @@ describe("a task", () => {
     await open().start();
     platform.say("run: slow");
     await gate.called;
-    const due = new Date(clock.now()).toISOString();
-    store.createTask({
-      id: "t1",
-      folder: "main",
-      chat: "memory:main",
-      prompt: "run: task",
-      scheduleType: "once",
-      scheduleValue: due,
-      contextMode: "isolated",
-      nextRun: due,
-      lastRun: null,
-      lastResult: null,
-      status: "active",
-      createdAt: due,
-      timeZone: null,
-      catchUp: "once",
-      failures: 0,
-    });
+    makeDueTask("run: task");
     store.runTaskNow("t1", clock.now());
     gate.release();
     await platform.replied(2);

@@ -17,8 +17,8 @@ import { type CollectedStep, collectStep } from "../models/model-step.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { TurnDoors } from "../ports/link.ts";
 import type { Model, ModelCallOptions, ModelStreamPart } from "../ports/model.ts";
-import type { HostTools } from "./host-tools.ts";
 import type { BatchRules, ClaimedTurn, StepRecord, Store, TaskEnd } from "../ports/store.ts";
+import type { HostTools } from "./host-tools.ts";
 
 export interface TurnDoorsOptions {
   readonly claim: ClaimedTurn;
