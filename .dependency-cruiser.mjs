@@ -43,6 +43,19 @@ export default {
     },
     only("config-stands-alone", "Configuration is read once, at the edge.", "^host/config/", "^host/(config|domain)/"),
     only("gateway-knows-no-adapter", "Doors into the host speak wire and call use cases.", "^host/gateway/", "^(host/(gateway|dispatch|runs|domain|ports)|contracts/wire)/"),
+    only(
+      "imports-move-whole-homes",
+      "Moving a household in or out handles what lies in a home as the adapters keep it there; of the running host it needs nothing but how long a line of a transcript may be.",
+      "^host/imports/",
+      "^(host/(imports|domain|ports|adapters/(store-sqlite|transcripts-jsonl|workspace-fs))/|host/runs/history\\.ts$|contracts/wire/)",
+    ),
+    {
+      name: "imports-are-asked-for",
+      comment: "Nothing a running host needs is found there.",
+      severity: "error",
+      from: { path: "^(host|runner-image|contracts)/", pathNot: "(^host/(imports|cli)/|\\.test\\.ts$)" },
+      to: { path: "^host/imports/" },
+    },
     only("host-names-no-adapter", "An embedder brings its own adapters.", "^host/host\\.ts$", "^(host/(scheduling|dispatch|runs|sandboxes|models|domain|ports)|contracts/wire)/"),
     {
       name: "only-programs-choose-adapters",
@@ -52,6 +65,7 @@ export default {
       to: { path: "^host/presets\\.ts$" },
     },
     only("runner-knows-only-the-wire", "The sandbox is the adversary: it shares schemas with the host, never code.", "^runner-image/(runner|tools)/", "^(runner-image/(runner|tools)|contracts/wire)/"),
+    only("compat-knows-wire-and-link", "It stands beside our runner, on the same link.", "^runner-image/compat/", "^(runner-image/(compat|runner)|contracts/wire)/"),
     only("wire-stands-alone", "Both ends import the wire; it imports neither.", "^contracts/wire/", "^contracts/wire/"),
     {
       name: "wire-needs-zod-only",
@@ -65,14 +79,20 @@ export default {
     only(
       "replay-drives-the-whole-host",
       "It plays the program around a host: in-memory twins and the real store below it, recordings above; the host itself as it is.",
-      "^host/replay/",
+      "^host/replay/(?!engine-staging)",
       "^(host/(replay|domain|ports|adapters/(memory|store-sqlite|time-zones-system))/|host/host\\.ts$|contracts/(replay|wire)/)",
+    ),
+    only(
+      "engine-replay-uses-real-sandboxes",
+      "The same host with its agents where they live: engine, link, workspaces and transcripts as they are.",
+      "^host/replay/engine-staging\\.ts$",
+      "^(host/(replay|domain|ports|adapters/(clock-system|link-http2|sandbox-docker|transcripts-jsonl|workspace-fs))/|host/host\\.ts$|contracts/(replay|wire)/)",
     ),
     {
       name: "replay-is-a-program",
-      comment: "Nothing a host needs is found in its replay.",
+      comment: "Nothing a host needs is found in its replay: only its verb and tests start one.",
       severity: "error",
-      from: { path: "^(host|runner-image|contracts)/", pathNot: "(^host/replay/|\\.test\\.ts$)" },
+      from: { path: "^(host|runner-image|contracts)/", pathNot: "(^host/(replay/|cli/replay\\.ts$)|\\.test\\.ts$)" },
       to: { path: "^host/replay/" },
     },
     only("suites-know-ports-only", "A suite that knows an adapter tests that adapter.", "^contracts/suites/", "^(contracts/(suites|wire)|host/(ports|domain))/"),

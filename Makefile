@@ -57,11 +57,14 @@ test: image ## everything: check, unit, contracts, engine and security tests, on
 	@$(BUILD)/engine.sh podman $(QUIET)
 	@$(ENGINES) $(BIN)/vitest run
 
-unit: build ## tests that need no engine
+unit: build ## what needs no engine and takes seconds
 	@$(BIN)/vitest run --project unit
 
-replay: toolchain ## play the recorded scenarios against our host; `make replay ARGS=--json`, `ARGS="--dir <folder>"`, `ARGS=<scenario>`
-	@"$(NODE)" host/replay/main.ts $(ARGS)
+contracts: build ## the recordings, tables and every scenario, and rules tried on thousands of cases
+	@$(BIN)/vitest run --project contracts
+
+replay: toolchain ## play the recorded scenarios against our host; ARGS as of `hermit replay`, e.g. `make replay ARGS=--json`
+	@"$(NODE)" host/main.ts replay $(ARGS)
 
 engine-test: image ## tests on a real engine
 	@$(BUILD)/engine.sh podman $(QUIET)
@@ -70,9 +73,10 @@ engine-test: image ## tests on a real engine
 bench: image ## measure; results in bench/results/latest.json
 	@"$(NODE)" bench/harness/main.ts $(ARGS)
 
-long: image ## what takes longer than a test may: 200 rounds of kill -9, a simulated day of 10,000 tasks
-	@HERMIT_KILL_ROUNDS=200 HERMIT_KILL_RESULT=bench/results/kill-9.json $(BIN)/vitest run --project engine security/crash
-	@HERMIT_SIMULATED_TASKS=10000 $(BIN)/vitest run --project unit host/scheduling/simulated-day
+long: image ## what takes longer than a test may: 500 rounds of kill -9, a simulated day of 10,000 tasks, all recordings in real sandboxes
+	@HERMIT_KILL_ROUNDS=500 HERMIT_KILL_RESULT=bench/results/kill-9.json $(BIN)/vitest run --project engine security/crash
+	@HERMIT_SIMULATED_TASKS=10000 $(BIN)/vitest run --project contracts host/scheduling/simulated-day
+	@HERMIT_ENGINE_REPLAY=all $(BIN)/vitest run --project engine host/replay
 
 clean: ## remove what was built; dependencies and images stay
 	@rm -rf dist

@@ -33,22 +33,45 @@ const summary: Reporter = {
   },
 };
 
+/** What takes seconds without an engine: the recordings, and rules tried on thousands of cases. */
+const CONTRACTS = [
+  "contracts/**/*.test.ts",
+  "host/replay/**/*.test.ts",
+  "host/adapters/time-zones-system/time-zones.test.ts",
+  "host/domain/schedule-{croner,properties}.test.ts",
+  "host/scheduling/simulated-day.test.ts",
+];
+const NEEDS_ENGINE = "**/*.engine.test.ts";
+
+const withoutEngine = {
+  testTimeout: UNIT_TIMEOUT_MS,
+  env: temporaryFolder(),
+  // One more than there are cores: some tests wait for a limit of time to pass, and another can run meanwhile.
+  maxWorkers: availableParallelism() + 1,
+  // A thread starts in a tenth of a process's time. Tests of what belongs to a whole process (umask, signals) start one.
+  pool: "threads",
+} as const;
+
 export default defineConfig({
   test: {
     reporters: ["default", summary],
     projects: [
       {
         test: {
+          ...withoutEngine,
           name: "unit",
-          include: ["{host,runner-image,contracts,security,bench}/**/*.test.ts"],
-          exclude: ["**/*.engine.test.ts", "**/node_modules/**"],
-          testTimeout: UNIT_TIMEOUT_MS,
-          env: temporaryFolder(),
-          // One more than there are cores: some tests wait for a limit of time to pass, and another can run meanwhile.
-          maxWorkers: availableParallelism() + 1,
-          // A thread starts in a tenth of a process's time. Tests of what belongs to a whole process (umask, signals) start one.
-          pool: "threads",
+          include: ["{host,runner-image,security,bench}/**/*.test.ts"],
+          exclude: [...CONTRACTS, NEEDS_ENGINE, "**/node_modules/**"],
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          ...withoutEngine,
+          name: "contracts",
+          include: CONTRACTS,
+          exclude: [NEEDS_ENGINE, "**/node_modules/**"],
+          sequence: { groupOrder: 2 },
         },
       },
       {
@@ -59,7 +82,7 @@ export default defineConfig({
           hookTimeout: ENGINE_TIMEOUT_MS,
           // Two cores: engine tests time real containers, so their files run one after the other.
           fileParallelism: false,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
     ],

@@ -14,6 +14,7 @@ import { formatMessages } from "./domain/prompt.ts";
 import { TaskRules } from "./domain/task-rules.ts";
 import { startsTurn } from "./domain/trigger.ts";
 import { roomForMessages } from "./domain/turn.ts";
+import type { AnthropicApi } from "./ports/anthropic-api.ts";
 import type { Channel } from "./ports/channel.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { LinkServer } from "./ports/link.ts";
@@ -22,10 +23,14 @@ import type { Model } from "./ports/model.ts";
 import type { RuntimeReport, SandboxLimits, SandboxRuntime } from "./ports/sandbox-runtime.ts";
 import type { BatchRules, ClaimedTurn, Store } from "./ports/store.ts";
 import type { TimeZones } from "./ports/time-zones.ts";
+import type { Transcripts } from "./ports/transcripts.ts";
 import type { Workspaces } from "./ports/workspace.ts";
+import { Compatibility, type CompatibilityRules } from "./runs/compatibility.ts";
 import { Delivery } from "./runs/delivery.ts";
+import { GroupSync } from "./runs/group-sync.ts";
 import { HostTools } from "./runs/host-tools.ts";
 import { MessageIntake } from "./runs/intake.ts";
+import { Sessions } from "./runs/sessions.ts";
 import { hostStopping, stoppedByOwner, TurnRunner, type TurnSettings } from "./runs/run-turn.ts";
 import { DueTimer } from "./scheduling/due-timer.ts";
 import { LeaseKeeper } from "./sandboxes/lease-keeper.ts";
@@ -35,6 +40,7 @@ export interface HostParts {
   readonly store: Store;
   readonly runtime: SandboxRuntime;
   readonly workspaces: Workspaces;
+  readonly transcripts: Transcripts;
   readonly timeZones: TimeZones;
   readonly links: LinkServer;
   readonly model: Model;
@@ -43,6 +49,17 @@ export interface HostParts {
   readonly log: Log;
   /** In [0, 1), for jitter. */
   readonly random: () => number;
+  /** NanoClaw's old agent in our runner's place. Absent: off. */
+  readonly compatibility?: CompatibilityParts;
+}
+
+export interface CompatibilityParts {
+  readonly rules: CompatibilityRules;
+  /** Its sandboxes hold the old agent, and carry the same labels as all others. */
+  readonly runtime: SandboxRuntime;
+  readonly workspaces: Workspaces;
+  readonly model: Model;
+  readonly anthropic: AnthropicApi;
 }
 
 export interface HostSettings {
@@ -57,12 +74,14 @@ export interface HostSettings {
   readonly sandboxLimits: SandboxLimits;
   readonly sandboxStartTimeoutMs: number;
   readonly shutdownGraceMs: number;
+  /** Failures in a row after which a task is paused. */
+  readonly maxTaskFailures: number;
 }
 
 export interface Host {
   /** Rejects with HostError when the engine or a channel cannot be used; then nothing was started. */
   start(): Promise<RuntimeReport>;
-  /** Resolves when nothing waits, runs, backs off or is being delivered. */
+  /** Resolves when nothing waits, runs, backs off, is being delivered or asked of a platform. */
   settled(): Promise<void>;
   /** Rejects with the StoreError that makes it impossible to go on; never resolves. */
   readonly broken: Promise<never>;
@@ -115,19 +134,29 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
   const channelOf = ({ replyVia, group }: ClaimedTurn): Channel | undefined =>
     channels.find((channel) => (replyVia === null ? channel.owns(group.chat) : channel.id === replyVia));
 
-  const leases = new LeaseKeeper({
-    runtime,
-    workspaces: parts.workspaces,
-    instance: store.instance,
-    generation: store.generation,
-    limits: settings.sandboxLimits,
-    startTimeoutMs: settings.sandboxStartTimeoutMs,
-  });
-  const taskRules = new TaskRules(parts.timeZones.find, settings.turn.timeZone);
+  const leasesOn = ({ runtime, workspaces }: Pick<HostParts, "runtime" | "workspaces">): LeaseKeeper =>
+    new LeaseKeeper({
+      runtime,
+      workspaces,
+      instance: store.instance,
+      generation: store.generation,
+      limits: settings.sandboxLimits,
+      startTimeoutMs: settings.sandboxStartTimeoutMs,
+    });
+  const leases = leasesOn(parts);
+  const compatibility =
+    parts.compatibility === undefined
+      ? undefined
+      : new Compatibility({ ...parts.compatibility, leases: leasesOn(parts.compatibility), store, clock, log, onNotice: wakeDelivery });
+  const taskRules = new TaskRules(parts.timeZones.find, settings.turn.timeZone, settings.maxTaskFailures);
   const dueTimer = new DueTimer({
     store,
     clock,
-    decide: (task, isRegistered, now) => taskRules.decide(task, isRegistered, now),
+    decide: (task, isRegistered, now) => {
+      const decision = taskRules.decide(task, isRegistered, now);
+      if (decision.kind === "pause") log.warn({ task: task.id }, `a task was paused: ${decision.error}`);
+      return decision;
+    },
     onDue: (folder): void => queue.wakeForTask(folder),
     onNotice: wakeDelivery,
   });
@@ -140,6 +169,7 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
       } catch {}
     });
   };
+  const groupSync = new GroupSync({ store, channels, clock, log });
   const hostTools = new HostTools({
     store,
     clock,
@@ -148,6 +178,7 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
     outputBytes: settings.turn.limits.toolOutputBytes,
     random: parts.random,
     taskRules,
+    groupSync,
     isServed: (chat) => channels.some((channel) => channel.owns(chat)),
     onTasksChanged: armLater,
     onWork: (folder: string): void => queue.wakeForTask(folder),
@@ -155,10 +186,18 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
   const turns = new TurnRunner({
     store,
     leases,
+    sessions: new Sessions({
+      store,
+      transcripts: parts.transcripts,
+      log,
+      historyBytes: settings.turn.historyBytes,
+      agentNamesSessions: (group) => settings.turn.agentNamesSessions || compatibility?.serves(group) === true,
+    }),
     links: parts.links,
     hostTools,
     taskRules,
     model: parts.model,
+    ...(compatibility === undefined ? {} : { compatibility }),
     clock,
     log,
     random: parts.random,
@@ -194,7 +233,7 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
       state: queue.state(folder),
       queued: store.waiting(folder),
       turn: current?.turnId ?? null,
-      sandbox: leases.sandboxOf(folder) ?? null,
+      sandbox: leases.sandboxOf(folder) ?? compatibility?.leases.sandboxOf(folder) ?? null,
       runningMs: current === undefined ? null : clock.now() - current.startedAt,
     };
   };
@@ -212,6 +251,7 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
 
     async start() {
       const report = await runtime.check();
+      if (compatibility?.isOn() === true) await parts.compatibility?.runtime.check();
       engine = report.engine;
       await reapLeftovers(runtime, store.instance, store.generation, log);
       for (const row of store.takeDoubtful(clock.now())) {
@@ -222,18 +262,21 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
       for (const channel of channels) {
         await channel.connect({ accept: (message, options) => intake.accept(message, channel.id, options) });
       }
+      if (compatibility?.isOn() === false) compatibility.tellEnd();
       for (const folder of store.foldersWithWork()) queue.wake(folder);
       dueTimer.arm();
+      groupSync.start();
       delivery.wake();
       return report;
     },
 
     async settled() {
-      // Each may wake the other; both promises are renewed by new work, so this ends only when both are quiet at once.
+      // Each may wake another; their promises are renewed by new work, so this ends only when all are quiet at once.
+      const working = [queue, delivery, groupSync];
       for (let quiet = false; !quiet; ) {
-        const [queueQuiet, deliveryQuiet] = [queue.quiet(), delivery.quiet()];
-        await Promise.all([queueQuiet, deliveryQuiet]);
-        quiet = queue.quiet() === queueQuiet && delivery.quiet() === deliveryQuiet;
+        const promises = working.map((one) => one.quiet());
+        await Promise.all(promises);
+        quiet = working.every((one, n) => one.quiet() === promises[n]);
       }
     },
 
@@ -280,10 +323,11 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
     close() {
       closing ??= (async () => {
         dueTimer.close();
+        groupSync.close();
         await queue.close(settings.shutdownGraceMs, hostStopping());
         await delivery.close();
         await Promise.all(channels.map((channel) => channel.close()));
-        await runtime.close();
+        await Promise.all([runtime.close(), parts.compatibility?.runtime.close()]);
         store.close();
       })();
       return closing;

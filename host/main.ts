@@ -1,8 +1,14 @@
 /** The `hermit` program: arguments in, exit code out. 0 done, 1 something failed, 2 wrong usage or configuration. */
+import { join } from "node:path";
 import { Command, CommanderError } from "commander";
-import { isHostError } from "./domain/errors.ts";
+import { type ErrorCode, isHostError } from "./domain/errors.ts";
 import { EXIT_FAILED, EXIT_USAGE } from "./cli/exit-codes.ts";
 import { VERSION } from "./version.ts";
+
+/** The same place seen from the source tree and from the bundle. */
+const RECORDED = join(import.meta.dirname, "..", "fixtures", "golden", "scenarios");
+
+const USAGE_ERRORS: readonly ErrorCode[] = ["CONFIG_INVALID", "SCENARIO_INVALID"];
 
 function program(): Command {
   const hermit = new Command("hermit")
@@ -66,6 +72,47 @@ function program(): Command {
       const { engine } = await import("./cli/engine.ts");
       process.exitCode = await engine({ ...hermit.opts(), ...options });
     });
+  hermit
+    .command("replay")
+    .argument("[scenario...]", "play these alone, and show what differs also of one that is pending")
+    .description("play recorded scenarios against this host and compare what it does with what was recorded")
+    .option("--dir <folder>", "the scenarios, a folder each (default: the recordings this program comes with)")
+    .option("--json", "as one JSON document")
+    .option("--driver <command>", "play them against another host, a program that speaks the driver wire")
+    .option("--diff <command>", "compare with what this host does instead of with what was recorded")
+    .action(async (scenarios: string[], options: { dir?: string; json?: boolean; driver?: string; diff?: string }) => {
+      const { replayScenarios } = await import("./cli/replay.ts");
+      process.exitCode = await replayScenarios(scenarios, { ...options, dir: options.dir ?? RECORDED });
+    });
+  hermit
+    .command("adopt")
+    .argument("<folder>", "the folder NanoClaw runs in; it must not run")
+    .description("take over a NanoClaw household: a copy of everything, and WhatsApp's keys")
+    .option("--dry-run", "say what would happen and change nothing")
+    .option("--json", "as JSON")
+    .action(async (folder: string, options: { dryRun?: boolean; json?: boolean }) => {
+      const { adoptHousehold } = await import("./cli/adopt.ts");
+      await adoptHousehold({ ...hermit.opts(), ...options, folder });
+    });
+  hermit
+    .command("hand-back")
+    .argument("[folder]", "where to (default: where it was taken over from)")
+    .description("give an adopted household back to NanoClaw, as it is now")
+    .option("--dry-run", "say what would happen and change nothing")
+    .option("--json", "as JSON")
+    .action(async (folder: string | undefined, options: { dryRun?: boolean; json?: boolean }) => {
+      const { handHouseholdBack } = await import("./cli/hand-back.ts");
+      await handHouseholdBack({ ...hermit.opts(), ...options, ...(folder === undefined ? {} : { folder }) });
+    });
+  hermit
+    .command("crosscheck")
+    .argument("<database>", "NanoClaw's database, or the folder it runs in; only read")
+    .description("ask a NanoClaw database with its own queries and with ours, and compare the answers")
+    .option("--json", "as JSON")
+    .action(async (database: string, options: { json?: boolean }) => {
+      const { crosscheckDatabase } = await import("./cli/crosscheck.ts");
+      process.exitCode = await crosscheckDatabase({ ...hermit.opts(), ...options, database });
+    });
   return hermit;
 }
 
@@ -76,7 +123,7 @@ async function main(): Promise<void> {
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
     else if (isHostError(error)) {
       process.stderr.write(`hermit: ${error.message}${error.hint === undefined ? "" : `\n  ${error.hint}`}\n`);
-      process.exitCode = error.code === "CONFIG_INVALID" ? EXIT_USAGE : EXIT_FAILED;
+      process.exitCode = USAGE_ERRORS.includes(error.code) ? EXIT_USAGE : EXIT_FAILED;
     } else throw error;
   }
 }

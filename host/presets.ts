@@ -5,17 +5,21 @@ import { systemClock } from "./adapters/clock-system/index.ts";
 import { createLinkServer } from "./adapters/link-http2/index.ts";
 import { createLog } from "./adapters/log-pino/index.ts";
 import { engineCandidates, findEngine } from "./adapters/sandbox-docker/find-engine.ts";
-import { createDockerRuntime, sweepRuntimeDir } from "./adapters/sandbox-docker/index.ts";
+import { payloadModel } from "./adapters/model-payload/index.ts";
+import { createDockerRuntime, type DockerRuntimeOptions, sweepRuntimeDir } from "./adapters/sandbox-docker/index.ts";
 import { openStore } from "./adapters/store-sqlite/index.ts";
 import { systemTimeZones } from "./adapters/time-zones-system/index.ts";
-import { createWorkspaces } from "./adapters/workspace-fs/index.ts";
-import type { Config } from "./config/index.ts";
+import { createTranscripts } from "./adapters/transcripts-jsonl/index.ts";
+import { COMPAT_PROGRAM, COMPAT_SCRATCH, createCompatWorkspaces, createWorkspaces } from "./adapters/workspace-fs/index.ts";
+import type { CompatibilityConfig, Config } from "./config/index.ts";
 import { HostError, SandboxError } from "./domain/errors.ts";
-import { createHost, type Host, type HostSettings } from "./host.ts";
+import { type CompatibilityParts, createHost, type Host, type HostSettings } from "./host.ts";
 import type { Channel } from "./ports/channel.ts";
+import type { Log } from "./ports/log.ts";
 import type { Model } from "./ports/model.ts";
 import type { Store } from "./ports/store.ts";
 import type { TimeZones } from "./ports/time-zones.ts";
+import type { Workspaces } from "./ports/workspace.ts";
 import { VERSION } from "./version.ts";
 
 /** Where the build leaves its results; the same place seen from the source tree and from the bundle. */
@@ -49,24 +53,20 @@ export async function createStandardHost(config: Config, channels: (store: Store
   const image = config.sandbox.image ?? builtImage();
   const model = await createModel(config);
   const timeZones = systemTimeZones();
-  const store = openStore(config.home, { assistantName: config.assistantName });
+  const store = openStore(config.home, { assistantName: config.assistantName, log });
   try {
     const runtimeDir = join(config.home, "run");
     // Whatever still uses one of these folders belongs to a dead host, and is reaped before the first turn.
     await sweepRuntimeDir(runtimeDir);
-    const runtime = createDockerRuntime({
-      socketPath: engine.socketPath,
-      image,
-      runtimeDir,
-      link: config.sandbox.link,
-      clock: systemClock,
-      log,
-    });
+    const docker = { socketPath: engine.socketPath, runtimeDir, link: config.sandbox.link, clock: systemClock, log };
+    const workspaces = createWorkspaces(config.home, process.getuid?.() ?? 0, process.getgid?.() ?? 0);
+    const { compatibility } = config;
     const host = createHost(
       {
         store,
-        runtime,
-        workspaces: createWorkspaces(config.home, process.getuid?.() ?? 0, process.getgid?.() ?? 0),
+        runtime: createDockerRuntime({ ...docker, image }),
+        workspaces,
+        transcripts: createTranscripts(config.home),
         timeZones,
         links: createLinkServer(),
         model,
@@ -74,6 +74,9 @@ export async function createStandardHost(config: Config, channels: (store: Store
         clock: systemClock,
         log,
         random: Math.random,
+        ...(compatibility === undefined
+          ? {}
+          : { compatibility: await createCompatibility(compatibility, config, { docker, workspaces, log }) }),
       },
       hostSettings(config, timeZones),
     );
@@ -82,6 +85,36 @@ export async function createStandardHost(config: Config, channels: (store: Store
     store.close();
     throw error;
   }
+}
+
+/** Sandboxes as all others in what binds them; only image, program and mounts are their own. */
+async function createCompatibility(
+  { until, endsAt, groups, image, command, baseUrl, key, mountAllowlist, ownersFolder }: CompatibilityConfig,
+  { home, model }: Config,
+  shared: { readonly docker: Omit<DockerRuntimeOptions, "image">; readonly workspaces: Workspaces; readonly log: Log },
+): Promise<CompatibilityParts> {
+  const { createAnthropicApi } = await import("./adapters/anthropic-api/index.ts");
+  const { docker, workspaces, log } = shared;
+  return {
+    rules: { until, endsAt, groups },
+    runtime: createDockerRuntime({
+      ...docker,
+      image,
+      // The image is not ours: its own Node runs our program, which runs the image's.
+      entrypoint: ["node", COMPAT_PROGRAM, ...command],
+      scratch: COMPAT_SCRATCH,
+      imageHint: "Build it where NanoClaw's folder is, with container/build.sh, or take [compatibility] out of the configuration.",
+    }),
+    workspaces: createCompatWorkspaces({ home, workspaces, program: join(DIST, "compat.cjs"), mountAllowlist, ownersFolder, log }),
+    model: payloadModel,
+    anthropic: createAnthropicApi({
+      baseURL: baseUrl,
+      apiKey: key?.reveal(),
+      clock: systemClock,
+      firstTokenTimeoutMs: model.firstTokenTimeoutMs,
+      totalTimeoutMs: model.timeoutMs,
+    }),
+  };
 }
 
 function hostSettings(config: Config, timeZones: TimeZones): HostSettings {
@@ -104,6 +137,8 @@ function hostSettings(config: Config, timeZones: TimeZones): HostSettings {
       hardTimeoutMs: turn.hardTimeoutMs,
       stopGraceMs: sandbox.stopGraceMs,
       retry: config.retry,
+      historyBytes: turn.historyBytes,
+      agentNamesSessions: false,
     },
     slots: queue.slots,
     maxWaitingMessages: queue.maxWaitingMessages,
@@ -113,6 +148,7 @@ function hostSettings(config: Config, timeZones: TimeZones): HostSettings {
     sandboxLimits: sandbox.limits,
     sandboxStartTimeoutMs: sandbox.startTimeoutMs,
     shutdownGraceMs: config.shutdown.graceMs,
+    maxTaskFailures: config.tasks.maxFailures,
   };
 }
 

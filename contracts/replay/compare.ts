@@ -5,11 +5,11 @@
  * of those runs; the tables afterwards. How inputs are divided into runs and follow-ups, typing, times and exit codes are not compared:
  * a host that does not poll divides otherwise. Between chats order binds nothing, except who starts first where slots are short.
  */
-import { CORRECTIONS } from "./corrections.ts";
+import { asRecorded, compareTables } from "./compare-tables.ts";
+import { CORRECTIONS, CUT_SHORT } from "./corrections.ts";
 import type { Dump, Lack, Observed } from "./driver.ts";
 import type { Binding, Scenario } from "./scenario.ts";
 import { messageLines } from "./script.ts";
-import { type Cell, type Row, type TableName, Tables } from "./tables.ts";
 
 /** The host's own words to a chat begin so; they are set aside. */
 const NOTICE = "[hermit]";
@@ -26,15 +26,40 @@ export interface Comparison {
   readonly notices: readonly string[];
 }
 
-export function compare(scenario: Scenario, seen: { observed: readonly Observed[]; dump: Dump }, lacks: readonly Lack[]): Comparison {
-  const observed = seen.observed.filter((one) => one.obs !== "send" || !one.text.startsWith(NOTICE));
-  const notices = seen.observed.flatMap((one) => (one.obs === "send" && one.text.startsWith(NOTICE) ? [`${one.chat}: ${one.text}`] : []));
+/** What was seen of a host that was played. */
+export interface Played {
+  readonly observed: readonly Observed[];
+  readonly dump: Dump;
+  readonly lacks: readonly Lack[];
+}
+
+export function compare(scenario: Scenario, { observed: seen, dump, lacks }: Played): Comparison {
+  const { observed, notices } = withoutNotices(seen);
   const differences = [
-    ...(scenario.binding === undefined ? [] : compareFlows(scenario.binding, observed, lacks)),
-    ...(scenario.meta.verdict === "keep" ? compareTables(scenario, seen.dump, lacks) : []),
-    ...judgeByWords(scenario, { observed, dump: seen.dump }),
+    ...(scenario.binding === undefined ? [] : compareFlows(scenario.binding, observed, lacks, CUT_SHORT.has(scenario.name))),
+    ...(scenario.meta.verdict === "keep" && scenario.meta.tables !== false ? compareTables(scenario.dbAfter, dump, lacks) : []),
+    ...judgeByWords(scenario, { observed, dump }),
   ];
   return { differences, notices };
+}
+
+/** What two hosts did with the same scenario, whatever was recorded; the recording says which values are a host's own. */
+export function compareHosts({ dbAfter }: Scenario, one: Played, other: Played): Comparison {
+  const [wanted, got] = [withoutNotices(one.observed), withoutNotices(other.observed)];
+  const lacks = [...one.lacks, ...other.lacks];
+  const differences = [
+    ...compareFlows(wanted.observed, got.observed, lacks, false),
+    ...compareTables(asRecorded(one.dump, dbAfter), other.dump, lacks),
+  ];
+  return { differences, notices: [...wanted.notices, ...got.notices] };
+}
+
+function withoutNotices(seen: readonly Observed[]): { readonly observed: readonly Observed[]; readonly notices: readonly string[] } {
+  const isNotice = (one: Observed): boolean => one.obs === "send" && one.text.startsWith(NOTICE);
+  return {
+    observed: seen.filter((one) => !isNotice(one)),
+    notices: seen.flatMap((one) => (one.obs === "send" && isNotice(one) ? [`${one.chat}: ${one.text}`] : [])),
+  };
 }
 
 function judgeByWords({ name, meta, binding }: Scenario, found: { observed: readonly Observed[]; dump: Dump }): readonly Difference[] {
@@ -47,10 +72,15 @@ function judgeByWords({ name, meta, binding }: Scenario, found: { observed: read
 
 type Seen = Binding | Observed;
 
-function compareFlows(wanted: readonly Binding[], got: readonly Observed[], lacks: readonly Lack[]): readonly Difference[] {
+function compareFlows(
+  wanted: readonly Seen[],
+  got: readonly Observed[],
+  lacks: readonly Lack[],
+  isCutShort: boolean,
+): readonly Difference[] {
   return [
-    ...differ("sends to", bySubject(wanted, sendOf), bySubject(got, sendOf)),
-    ...differ("inputs of", bySubject(wanted, inputsOf(lacks)), bySubject(got, inputsOf(lacks))),
+    ...differ("sends to", bySubject(wanted, sendOf), bySubject(got, sendOf), isCutShort),
+    ...differ("inputs of", bySubject(wanted, inputsOf(lacks)), bySubject(got, inputsOf(lacks)), isCutShort),
   ];
 }
 
@@ -62,15 +92,41 @@ function sendOf(one: Seen): Entry | undefined {
 
 /** Facts about a run stand before each of its messages, so that it does not matter which message began it. */
 function inputsOf(lacks: readonly Lack[]): (one: Seen, facts: Map<string, string>) => Entry | undefined {
+  const conversations = new Conversations();
   return (one, facts) => {
     if (one.obs === "run") {
-      const session = lacks.includes("sessions") ? "" : ` session ${one.session ?? "none"}`;
-      facts.set(one.group, `${one.scheduled ? "task" : "messages"}${one.isMain ? " as main" : ""} in ${one.chat}${session}`);
+      const conversation = lacks.includes("sessions") ? "" : ` ${conversations.ofRun(one)}`;
+      facts.set(one.group, `${one.scheduled ? "task" : "messages"}${one.isMain ? " as main" : ""} in ${one.chat}${conversation}`);
       return [one.group, spoken(one.prompt).map((line) => `${facts.get(one.group)}: ${line}`)];
     }
     if (one.obs === "followup") return [one.group, spoken(one.text).map((line) => `${facts.get(one.group)}: ${line}`)];
     return undefined;
   };
+}
+
+/**
+ * Which conversation a run goes on with, numbered in the order they began: a follow-up of one host is a new run that resumes the session
+ * for another, and the name a session gets in between is nobody's concern. One that was there from the start goes by its name.
+ */
+class Conversations {
+  readonly #known = new Map<string, string>();
+  readonly #unnamed = new Map<string, string>();
+  readonly #begun = new Map<string, number>();
+
+  ofRun({ group, session, scheduled }: { group: string; session: string | null; scheduled: boolean }): string {
+    if (session === null) {
+      if (scheduled) return "apart";
+      const number = (this.#begun.get(group) ?? 0) + 1;
+      this.#begun.set(group, number);
+      this.#unnamed.set(group, `conversation ${number}`);
+      return `conversation ${number}`;
+    }
+    const key = `${group} ${session}`;
+    const conversation = this.#known.get(key) ?? this.#unnamed.get(group) ?? `session ${session}`;
+    if (!this.#known.has(key)) this.#unnamed.delete(group);
+    this.#known.set(key, conversation);
+    return conversation;
+  }
 }
 
 /** A message without text starts nothing here (contract §8.23), and whether the agent sees it beside another is free. */
@@ -97,91 +153,13 @@ function differ(
   what: string,
   wanted: ReadonlyMap<string, readonly string[]>,
   got: ReadonlyMap<string, readonly string[]>,
+  isCutShort: boolean,
 ): readonly Difference[] {
   const subjects = [...new Set([...wanted.keys(), ...got.keys()])].toSorted();
   return subjects.flatMap((subject) => {
-    const [mine, theirs] = [got.get(subject) ?? [], wanted.get(subject) ?? []];
+    const theirs = wanted.get(subject) ?? [];
+    const mine = (got.get(subject) ?? []).slice(0, isCutShort ? theirs.length : undefined);
     if (JSON.stringify(mine) === JSON.stringify(theirs)) return [];
     return [{ subject: `${what} ${subject}`, wanted: theirs, got: mine }];
   });
-}
-
-/** Of each table what identifies a row, for the order in which they are compared. */
-const KEY: Readonly<Record<TableName, readonly string[]>> = {
-  chats: ["jid"],
-  messages: ["chat_jid", "id"],
-  scheduled_tasks: ["created_at", "group_folder", "prompt"],
-  task_run_logs: ["task_id", "id"],
-  router_state: ["key"],
-  sessions: ["group_folder"],
-  registered_groups: ["jid"],
-};
-
-function compareTables({ dbAfter }: Scenario, dump: Dump, lacks: readonly Lack[]): readonly Difference[] {
-  return Tables.flatMap((table) => {
-    if (table === "sessions" && lacks.includes("sessions")) return [];
-    const wanted = inOrder(table, dbAfter[table].flatMap(table === "chats" && lacks.includes("group-sync") ? unsynced : keep));
-    const got = inOrder(table, dump[table]);
-    const isSame = wanted.length === got.length && wanted.every((row, n) => sameRow(table, row, got[n] ?? {}));
-    if (isSame) return [];
-    return [{ subject: `table ${table}`, wanted: wanted.map(showRow), got: got.map(showRow) }];
-  });
-}
-
-function keep(row: Row): readonly Row[] {
-  return [row];
-}
-
-/** Without what only synchronisation with the platform brings: chats nobody spoke in, and names. */
-function unsynced(row: Row): readonly Row[] {
-  if (typeof row["last_message_time"] === "object") return [];
-  const { name: _, ...rest } = row;
-  return [rest];
-}
-
-function inOrder<R extends Row>(table: TableName, rows: readonly R[]): readonly R[] {
-  const key = (row: R): string => KEY[table].map((column) => sortable(row[column])).join(" ");
-  return rows.toSorted((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0));
-}
-
-function sortable(cell: Cell | undefined): string {
-  return typeof cell === "number" ? String(cell).padStart(20, "0") : JSON.stringify(cell);
-}
-
-/** Columns of ours beside the recorded ones are ignored, and so is the number of a run in the log: it is counted over all chats. */
-function sameRow(table: TableName, wanted: Row, got: Row): boolean {
-  const columns = Object.entries(wanted).filter(([column]) => table !== "task_run_logs" || column !== "id");
-  return columns.every(([column, cell]) => sameCell(cell, got[column] ?? null, got));
-}
-
-function sameCell(wanted: Cell, got: Cell, row: Row): boolean {
-  if (typeof wanted !== "object" || wanted === null) return wanted === got;
-  if ("$json" in wanted) return typeof got === "string" && canonical(parseJson(got)) === canonical(wanted.$json);
-  if ("$ms" in wanted) return typeof got === "number" && got >= 0;
-  if ("$task" in wanted) return typeof got === "string" && got !== "";
-  if ("$error" in wanted) return typeof got === "string" && got !== "" && (wanted.prefixed !== true || got.startsWith("Error: "));
-  if (wanted.from === undefined) return typeof got === "string" && !Number.isNaN(Date.parse(got));
-  const from = row[wanted.from];
-  return typeof got === "string" && typeof from === "string" && Date.parse(got) === Date.parse(from) + (wanted.plusMs ?? 0);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-/** The order of an object's keys is no difference. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, one: unknown) =>
-    typeof one === "object" && one !== null && !Array.isArray(one)
-      ? Object.fromEntries(Object.entries(one).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      : one,
-  );
-}
-
-function showRow(row: Row): string {
-  return JSON.stringify(row);
 }

@@ -41,5 +41,8 @@ export const CORRECTIONS: Readonly<Record<string, Check>> = {
     dump.scheduled_tasks.length === 0 ? undefined : "a request with an unknown schedule type stores nothing",
 };
 
+/** Corrections that end before the recording does: what was corrected shows in the first inputs, and the recorded agent fails on. */
+export const CUT_SHORT: ReadonlySet<string> = new Set(["stale-session-loop"]);
+
 const SILENT_RUN_MS = 10_000;
 const GRAIN_MS = 2_000;

@@ -4,34 +4,42 @@
  * The replay owns time: it says how far to go, and a driver's promise resolves only when everything due by then has happened and
  * nothing more would happen without further time. A driver may throw anything; the scenario then counts as failed.
  */
-import type { Scenario, TimelineEvent } from "./scenario.ts";
+import * as z from "zod";
+import type { AppliedEvent, MessageEvent, Scenario } from "./scenario.ts";
 import type { TableName } from "./tables.ts";
 
-export type MessageEvent = Extract<TimelineEvent, { op: "message" }>;
-export type AppliedEvent = Extract<TimelineEvent, { op: "ipc" | "disconnect" | "sendFails" | "channelGroups" }>;
+const chat = z.string();
+const group = z.string();
+const text = z.string();
+/** Milliseconds since the host's first start. */
+const at = z.number();
 
-/** What was seen of the host from outside, in order. `at`: milliseconds since its first start. */
-export type Observed = { readonly at: number } & (
-  | {
-      /** An agent was given its first input. */
-      readonly obs: "run";
-      readonly group: string;
-      readonly chat: string;
-      readonly isMain: boolean;
-      readonly session: string | null;
-      readonly scheduled: boolean;
-      readonly prompt: string;
-    }
-  | { readonly obs: "followup"; readonly group: string; readonly text: string }
-  | { readonly obs: "send" | "send-failed"; readonly chat: string; readonly text: string }
-  | { readonly obs: "typing"; readonly chat: string; readonly on: boolean }
-  | { readonly obs: "host-up" | "host-down" }
-);
+/** What was seen of the host from outside, in order. */
+export const Observed = z.discriminatedUnion("obs", [
+  /** An agent was given its first input. */
+  z.strictObject({
+    at,
+    obs: z.literal("run"),
+    group,
+    chat,
+    isMain: z.boolean(),
+    /** Id the run resumes. */
+    session: z.string().nullable(),
+    scheduled: z.boolean(),
+    prompt: z.string(),
+  }),
+  z.strictObject({ at, obs: z.literal("followup"), group, text }),
+  z.strictObject({ at, obs: z.enum(["send", "send-failed"]), chat, text }),
+  z.strictObject({ at, obs: z.literal("typing"), chat, on: z.boolean() }),
+  z.strictObject({ at, obs: z.enum(["host-up", "host-down"]) }),
+]);
+export type Observed = Readonly<z.infer<typeof Observed>>;
 
 export type Dump = Readonly<Record<TableName, readonly Readonly<Record<string, string | number | null>>[]>>;
 
 /** Parts of the contract a host may not do yet; what they would show is then not compared, and the report says so. */
-export type Lack = "sessions" | "group-sync";
+export const Lack = z.enum(["sessions"]);
+export type Lack = z.infer<typeof Lack>;
 
 export interface ReplayDriver extends AsyncDisposable {
   readonly lacks: readonly Lack[];
@@ -45,7 +53,12 @@ export interface ReplayDriver extends AsyncDisposable {
   advanceTo(ms: number): Promise<void>;
   readonly observed: readonly Observed[];
   /** The tables as they are now. */
-  dump(): Dump;
+  dump(): Dump | Promise<Dump>;
+}
+
+/** What went wrong with a driver, in words for whoever replays. */
+export class DriverError extends Error {
+  override readonly name = "DriverError";
 }
 
 export type OpenDriver = (scenario: Scenario) => Promise<ReplayDriver>;

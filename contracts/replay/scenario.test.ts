@@ -2,7 +2,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { loadScenario, scenarioNames } from "./scenario.ts";
+import { loadScenario, loadScenarios, ScenarioError, scenarioNames } from "./scenario.ts";
 
 const SCENARIOS = join(import.meta.dirname, "../../fixtures/golden/scenarios");
 
@@ -32,4 +32,22 @@ test.each([
   const path = join(folder, "altered", file);
   writeFileSync(path, alter(readFileSync(path, "utf8")));
   expect(() => loadScenario(folder, "altered")).toThrow(message);
+});
+
+test.each([
+  ["a folder that is not there", "/nowhere", [], /\/nowhere cannot be read as a folder \(ENOENT\)/],
+  ["a file", join(SCENARIOS, "trigger-forms/meta.json"), [], /cannot be read as a folder \(ENOTDIR\)/],
+  ["a scenario instead of the folder that holds it", join(SCENARIOS, "trigger-forms"), [], /holds no scenario\.$/],
+  ["a name nobody has", SCENARIOS, ["trigger-forms", "triger-forms"], /holds no scenario triger-forms\.$/],
+])("%s is refused", (_what, folder, names, message) => {
+  expect(() => loadScenarios(folder, names)).toThrow(message);
+  expect(() => loadScenarios(folder, names)).toThrow(ScenarioError);
+});
+
+test("files beside scenarios are passed over", () => {
+  const folder = mkdtempSync(join(tmpdir(), "scenario-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  cpSync(join(SCENARIOS, "trigger-forms"), join(folder, "trigger-forms"), { recursive: true });
+  writeFileSync(join(folder, "README.md"), "words");
+  expect(loadScenarios(folder).map(({ name }) => name)).toEqual(["trigger-forms"]);
 });

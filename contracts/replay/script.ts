@@ -5,13 +5,18 @@
  * script is found by its input: the messages given are matched against the recorded inputs of that folder, in order. Inputs that
  * came as one get their scripts one after the other; an input that came in parts gets its script with the last part.
  */
-import type { AgentAction, Binding, Scenario } from "./scenario.ts";
+import * as z from "zod";
+import type { AgentAction, AgentFile, Binding, Scenario } from "./scenario.ts";
+
+const TaskReference = z.strictObject({ $task: z.int().positive() });
 
 export interface ScriptedTurn {
   /** The recorded agent's numbers: for its texts, and for who reads the report. */
   readonly run: number;
   readonly turn: number;
   readonly actions: readonly AgentAction[];
+  /** What the agent calls its conversation; undefined: as it was asked to resume, else a name of its own. Null: it says none. */
+  readonly session: string | null | undefined;
   /** The run cannot even be started. */
   readonly spawnError: boolean;
 }
@@ -25,13 +30,18 @@ interface RecordedInput {
 
 export class Script {
   readonly #scenario: Scenario;
+  readonly #now: () => number;
   readonly #isBinding: boolean;
   readonly #recorded = new Map<string, RecordedInput[]>();
   /** Per folder, lines that were given and not yet answered. */
   readonly #open = new Map<string, string[]>();
+  /** Ids of the tasks the host made, in order. */
+  readonly #tasks: string[] = [];
 
-  constructor(scenario: Scenario) {
+  /** `now`: milliseconds since the host's first start. */
+  constructor(scenario: Scenario, now: () => number) {
     this.#scenario = scenario;
+    this.#now = now;
     this.#isBinding = scenario.binding !== undefined;
     const source = scenario.binding ?? scenario.expected;
     const turns = new Map<string, number>();
@@ -84,23 +94,55 @@ export class Script {
     const isExpected = this.#isBinding && recorded.some(({ lines }) => lines.some((line) => open.includes(line)));
     // An input that was never recorded gets an answer all the same, and the comparison says that it should not have come.
     if (turns.length === 0 && !isExpected) {
-      turns.push({ run: 0, turn: 0, actions: this.#scenario.agentDefault.turn, spawnError: false });
+      turns.push({ run: 0, turn: 0, actions: this.#scenario.agentDefault.turn, session: undefined, spawnError: false });
       open.length = 0;
     }
     this.#open.set(folder, open);
-    return turns;
+    return this.#timed(turns);
+  }
+
+  taskMade(id: string): void {
+    this.#tasks.push(id);
+  }
+
+  /** What the agent writes, with the ids of tasks where it was recorded whose they are. */
+  withTaskIds(body: AgentFile["body"]): AgentFile["body"] {
+    return JSON.parse(
+      JSON.stringify(body, (_key, value: unknown) => {
+        const task = TaskReference.safeParse(value).data;
+        return task === undefined ? value : (this.#tasks[task.$task - 1] ?? "");
+      }),
+    ) as AgentFile["body"];
+  }
+
+  /** Moments as waits, from now on. */
+  #timed(turns: readonly ScriptedTurn[]): readonly ScriptedTurn[] {
+    let at = this.#now();
+    const waitFor = (action: AgentAction): AgentAction => {
+      const wait = "until" in action ? Math.max(0, action.until - at) : "wait" in action ? action.wait : 0;
+      at += wait;
+      return "until" in action ? { wait } : action;
+    };
+    return turns.map((turn) => ({ ...turn, actions: turn.actions.map(waitFor) }));
   }
 
   #turn(folder: string, { run, turn }: RecordedInput): ScriptedTurn {
-    const { agents, agentDefault } = this.#scenario;
+    const { seed, agents, agentDefault } = this.#scenario;
     const own = agents.find((agent) => agent.group === folder && agent.run === run);
     const any = agents.find((agent) => agent.group === folder && agent.run === "*");
     const script = own ?? any;
     const actions = script?.turns?.[turn - 1] ?? script?.otherTurns ?? agentDefault.turn;
-    const named = JSON.parse(
-      JSON.stringify(actions).replaceAll("<folder>", folder).replaceAll("<run>", String(run)).replaceAll("<turn>", String(turn)),
-    ) as AgentAction[];
-    return { run, turn, actions: named, spawnError: own?.spawnError !== undefined };
+    const named = (): AgentAction[] =>
+      JSON.parse(
+        JSON.stringify(actions).replaceAll("<folder>", folder).replaceAll("<run>", String(run)).replaceAll("<turn>", String(turn)),
+      ) as AgentAction[];
+    return {
+      run,
+      turn,
+      actions: seed.own === undefined ? named() : actions,
+      session: script?.session,
+      spawnError: own?.spawnError !== undefined,
+    };
   }
 }
 

@@ -3,9 +3,9 @@
  * in-memory twin included; an adapter that cannot keep one lists its title in `deviations` with the reason.
  */
 import { afterEach, describe, expect, test } from "vitest";
-import { HostError, RefusedError, StoreError } from "../../host/domain/errors.ts";
+import { type ErrorCode, HostError, RefusedError, StoreError } from "../../host/domain/errors.ts";
 import type { InboundMessage } from "../../host/domain/message.ts";
-import type { ArrivalOptions, Channel, Intake, OutboundReply, Receipt } from "../../host/ports/channel.ts";
+import type { ArrivalOptions, Channel, Intake, OutboundReply, PlatformGroup, Receipt } from "../../host/ports/channel.ts";
 import type { Clock, Timer } from "../../host/ports/clock.ts";
 
 export interface ChannelHarness {
@@ -13,6 +13,8 @@ export interface ChannelHarness {
   readonly channel: Channel;
   /** A chat of the platform that the channel owns. */
   readonly chat: string;
+  /** The groups the account is in. Absent: the platform has none to list, and the channel no `listGroups`. */
+  readonly groups?: readonly PlatformGroup[];
   /** A person says something in that chat. Does not wait for the channel to take it. */
   say(text: string): void;
   /** What the platform has of the channel's replies, oldest first, each as often as a person would find it there. */
@@ -181,6 +183,23 @@ export function runChannelSuite(name: string, makeHarness: MakeChannelHarness, d
       await Promise.all(underWay);
     });
 
+    fact("the groups listed are those of the platform, word for word, and the channel owns each", async () => {
+      const { harness, channel } = await stage();
+      const listed = await channel.listGroups?.();
+      expect(listed).toEqual(harness.groups);
+      for (const { chat } of listed ?? []) expect(channel.owns(chat)).toBe(true);
+    });
+
+    fact("before it is connected and after close a channel refuses to list groups, and says that it can be tried again", async () => {
+      const { channel, harness } = await stage(false);
+      const { channel: closed } = await stage();
+      await closed.close();
+      for (const one of [channel, closed]) {
+        const answer = one.listGroups?.().catch((error: unknown) => isRetryable(error, "CHANNEL_UNREACHABLE"));
+        expect(await answer).toBe(harness.groups === undefined ? undefined : true);
+      }
+    });
+
     fact("close may be called any number of times, connected or not", async () => {
       const { channel } = await stage();
       await Promise.all([channel.close(), channel.close()]);
@@ -225,7 +244,11 @@ export function runChannelSuite(name: string, makeHarness: MakeChannelHarness, d
 }
 
 function isRetryableRefusal(error: unknown): boolean {
-  return error instanceof HostError && error.code === "DELIVERY_FAILED" && error.retryable;
+  return isRetryable(error, "DELIVERY_FAILED");
+}
+
+function isRetryable(error: unknown, code: ErrorCode): boolean {
+  return error instanceof HostError && error.code === code && error.retryable;
 }
 
 /** An intake that keeps what it is offered and refuses on command. */

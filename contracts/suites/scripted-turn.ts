@@ -22,6 +22,8 @@ export interface Script {
   readonly tool?: (name: string, call: HostToolCall) => Promise<HostToolOutcome>;
   readonly result?: (result: ToolResult) => void;
   readonly journal?: readonly JournalEntry[];
+  /** Journals of earlier turns. */
+  readonly history?: readonly (readonly JournalEntry[])[];
   readonly limits?: Partial<TurnLimits>;
 }
 
@@ -128,6 +130,8 @@ function startOf(script: Script): TurnStart {
     model: "scripted",
     system: "You are Andy.",
     limits: { steps: 10, toolCalls: 10, toolOutputBytes: 10_000, toolTimeoutMs: 10_000, ...script.limits },
+    session: null,
+    history: [...(script.history ?? [])].map((turn) => [...turn]),
     journal: [...(script.journal ?? [{ kind: "input", text: "hello" }])],
   };
 }

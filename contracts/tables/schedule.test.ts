@@ -134,7 +134,7 @@ test("a task of a folder that is not registered is paused with the reason instea
   const [row, ...rest] = toldInWords.filter(({ in: { task } }) => task.group_folder === "ghost");
   if (row === undefined) throw new Error("the row of the ghost task is missing");
   expect(rest).toEqual([]);
-  const decision = new TaskRules(find, row.in.tz).decide(ghostTask(row), false, Date.parse(row.in.startedAt));
+  const decision = new TaskRules(find, row.in.tz, 5).decide(ghostTask(row), false, Date.parse(row.in.startedAt));
   expect(decision).toMatchObject({ kind: "pause", error: expect.stringContaining("ghost") });
 });
 

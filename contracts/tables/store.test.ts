@@ -123,11 +123,6 @@ type Semantics = (typeof storeSemantics.rows)[number];
 
 /** Rows about what our store has no operation for, with the reason. */
 const NO_OPERATION: Record<string, string> = {
-  "store-semantics-0004": "names of chats come with group synchronisation",
-  "store-semantics-0005": "names of chats come with group synchronisation",
-  "store-semantics-0006": "names of chats come with group synchronisation",
-  "store-semantics-0007": "names of chats come with group synchronisation",
-  "store-semantics-0009": "names of chats come with group synchronisation",
   "store-semantics-0010": "a message is stored together with its chat; there is no way to store it alone",
   "store-semantics-0017": "registering a chat again",
   "store-semantics-0020": "mounts and timeout of a group",
@@ -152,10 +147,17 @@ test("stored facts have the recorded effect on each other; a folder clash is ref
   ).toEqual([]);
 });
 
+/** Later than every recorded time. */
+const NAMED_AT = Date.UTC(2026, 5, 1);
+
 function applyOps(store: Store, ops: Semantics["in"]["ops"]): string | null {
   for (const op of ops) {
     const message = { sender: "s@x", senderName: "Ann", isFromMe: false, timestamp: "2026-01-01T00:00:01.000Z", text: "", id: "none" };
-    if (op[0] === "meta") store.accept({ ...message, chat: op[1], timestamp: op[2] }, { now: 0, replyVia: null });
+    if (op[0] === "meta") {
+      store.accept({ ...message, chat: op[1], timestamp: op[2] }, { now: 0, replyVia: null });
+      // A message brings no name of its chat here: a platform that knows one lists it.
+      if (op[3] !== undefined) store.nameChats([{ chat: op[1], name: op[3] }], NAMED_AT);
+    } else if (op[0] === "name") store.nameChats([{ chat: op[1], name: op[2] }], NAMED_AT);
     else if (op[0] === "msg") {
       const { id, chat_jid: chat, content: text = "" } = op[1];
       const register = { chat, name: chat, folder: folderOf(chat), trigger: "@Andy", requiresTrigger: true };
@@ -175,6 +177,7 @@ function applyOps(store: Store, ops: Semantics["in"]["ops"]): string | null {
 function dump(rowHome: string): Pick<Semantics["out"], "chatsNewestFirst" | "messages" | "registered"> {
   const db = new Database(join(rowHome, "store", "messages.db"), { readonly: true });
   try {
+    const chats = db.prepare("SELECT * FROM chats ORDER BY last_message_time DESC, jid").all() as z.infer<typeof Chat>[];
     const messages = db.prepare("SELECT id, chat_jid, content FROM messages ORDER BY rowid").all() as Semantics["out"]["messages"];
     const groups = db
       .prepare("SELECT jid, name, folder, trigger_pattern AS trigger, added_at, requires_trigger FROM registered_groups")
@@ -182,9 +185,9 @@ function dump(rowHome: string): Pick<Semantics["out"], "chatsNewestFirst" | "mes
     // Storing a message registers its chat here; the old program was told to store it whoever had registered what.
     const shown = groups.filter(({ jid }) => !messages.some(({ chat_jid }) => chat_jid === jid));
     return {
-      chatsNewestFirst: db
-        .prepare("SELECT * FROM chats ORDER BY last_message_time DESC, jid")
-        .all() as Semantics["out"]["chatsNewestFirst"],
+      chatsNewestFirst: chats.map((chat) =>
+        chat.last_message_time === new Date(NAMED_AT).toISOString() ? { ...chat, last_message_time: { $time: "last_message_time" } } : chat,
+      ),
       messages,
       registered: Object.fromEntries(
         shown.map(({ jid, requires_trigger, ...group }) => [jid, { ...group, requiresTrigger: requires_trigger === 1 }]),

@@ -14,6 +14,16 @@ export const MODEL_BASE_PATH = "/v1/model";
 export const MODEL_STEP_PATH = "/v1/model/language-model";
 export const MODEL_ID_HEADER = "ai-language-model-id";
 
+/**
+ * On a message of a prompt, as its provider options: it belongs to an earlier turn. Providers do not know the name and pass it over; models
+ * of our own that look for what is unanswered start behind it.
+ */
+export const EARLIER = { hermit: { earlier: true } } as const;
+
+export function isEarlier({ providerOptions }: { readonly providerOptions?: Readonly<Record<string, unknown>> | undefined }): boolean {
+  return (providerOptions?.["hermit"] as { earlier?: unknown } | undefined)?.earlier === true;
+}
+
 export const ModelErrorType = z.enum([
   "authentication_error",
   "invalid_request_error",

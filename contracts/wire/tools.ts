@@ -53,9 +53,12 @@ export const HOST_TOOLS = {
     }),
   },
   list_tasks: { description: "The scheduled tasks of this group; the main group sees those of all.", input: z.strictObject({}) },
-  get_task: { description: "One task with its last result.", input: z.strictObject({ task_id: TaskId }) },
+  get_task: {
+    description: "One task in full, with its last result and how its last runs ended.",
+    input: z.strictObject({ task_id: TaskId }),
+  },
   update_task: {
-    description: "Change a task. What is left out stays.",
+    description: "Change a task. What is left out stays. Failures so far are forgotten; a paused task stays paused.",
     input: z.strictObject({
       task_id: TaskId,
       prompt: Prompt.optional(),
@@ -67,7 +70,7 @@ export const HOST_TOOLS = {
     }),
   },
   pause_task: { description: "Keep a task from running until it is resumed.", input: z.strictObject({ task_id: TaskId }) },
-  resume_task: { description: "Let a paused task run again.", input: z.strictObject({ task_id: TaskId }) },
+  resume_task: { description: "Let a paused task run again. Failures so far are forgotten.", input: z.strictObject({ task_id: TaskId }) },
   cancel_task: { description: "Delete a task.", input: z.strictObject({ task_id: TaskId }) },
   run_task_now: { description: "Run a task once, now, beside its schedule.", input: z.strictObject({ task_id: TaskId }) },
   register_group: {
@@ -80,7 +83,14 @@ export const HOST_TOOLS = {
       requires_trigger: z.boolean().optional().describe("False: every message wakes you. Default true."),
     }),
   },
-  list_groups: { description: "Every chat that is served. Main group only.", input: z.strictObject({}) },
+  list_groups: {
+    description: "Every chat that is served, and those that could be, most recent first. Main group only.",
+    input: z.strictObject({}),
+  },
+  refresh_groups: {
+    description: "Have the platforms asked for their groups and the names of these. list_groups shows the result. Main group only.",
+    input: z.strictObject({}),
+  },
 } as const satisfies Record<string, { description: string; input: z.ZodType }>;
 
 export type HostToolName = keyof typeof HOST_TOOLS;

@@ -11,6 +11,7 @@
  *   POST /v1/turn/finish     Finish → Finished; `more` means messages arrived and the turn goes on with them
  *   POST /v1/tool/<name>     HostToolCall → HostToolOutcome (tools.ts)
  *   POST /v1/model/language-model   one model step (model.ts)
+ *   POST /v1/anthropic/…     the compatibility runner's model traffic (anthropic.ts)
  */
 import * as z from "zod";
 
@@ -44,6 +45,9 @@ export const AssistantPart = z.discriminatedUnion("type", [
 ]);
 export type AssistantPart = z.infer<typeof AssistantPart>;
 
+/** Names a conversation that goes on from turn to turn; part of a file name, so nothing a path could be made of. */
+export const SessionId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/);
+
 /** What one tool call came to. `step` counts model steps of the turn from 0. */
 export const ToolResult = z.strictObject({
   step: z.int().nonnegative(),
@@ -74,6 +78,32 @@ export const TurnLimits = z.strictObject({
 });
 export type TurnLimits = z.infer<typeof TurnLimits>;
 
+/**
+ * What NanoClaw's old agent reads of its surroundings (contract §6.4, §7.2), for a turn the compatibility runner plays. It is told and
+ * never asked back: the stream stays the identity.
+ */
+export const PayloadFacts = z.strictObject({
+  groupFolder: z.string(),
+  chatJid: z.string(),
+  isMain: z.boolean(),
+  isScheduledTask: z.boolean(),
+  /** Those the group may see, newest first. */
+  tasks: z.array(
+    z.strictObject({
+      id: z.string(),
+      groupFolder: z.string(),
+      prompt: z.string(),
+      schedule_type: z.string(),
+      schedule_value: z.string(),
+      status: z.string(),
+      next_run: z.string().nullable(),
+    }),
+  ),
+  /** Most recent first; for main only. */
+  groups: z.array(z.strictObject({ jid: z.string(), name: z.string(), lastActivity: z.string().nullable(), isRegistered: z.boolean() })),
+});
+export type PayloadFacts = z.infer<typeof PayloadFacts>;
+
 export const TurnStart = z.strictObject({
   v: z.literal(WIRE_VERSION),
   type: z.literal("start"),
@@ -84,8 +114,14 @@ export const TurnStart = z.strictObject({
   model: z.string(),
   system: z.string(),
   limits: TurnLimits,
+  /** The conversation this turn goes on with; null: a new one, or none. */
+  session: SessionId.nullable(),
+  /** Earlier turns of that conversation, oldest first; the host decides how many. */
+  history: z.array(z.array(JournalEntry)),
   /** First entry is the turn's input. More than one entry: the turn was interrupted and is resumed from here. */
   journal: z.array(JournalEntry).min(1),
+  /** Of a turn for the compatibility runner only. */
+  compat: PayloadFacts.optional(),
 });
 export type TurnStart = z.infer<typeof TurnStart>;
 
@@ -108,8 +144,15 @@ export const TurnEvent = z.discriminatedUnion("type", [
     isError: z.boolean(),
     ms: z.number().nonnegative(),
   }),
-  /** The runner gives up on this run; the host decides whether another is made. */
-  z.strictObject({ type: z.literal("failed"), error: z.string().max(4000), retryable: z.boolean() }),
+  /** Of an agent that keeps its conversations itself: what it calls this one. Any other runner's word on it is ignored. */
+  z.strictObject({ type: z.literal("session"), id: SessionId }),
+  /** The runner gives up on this run; the host decides whether another is made. `staleSession`: the conversation could not be taken up. */
+  z.strictObject({
+    type: z.literal("failed"),
+    error: z.string().max(4000),
+    retryable: z.boolean(),
+    staleSession: z.literal(true).optional(),
+  }),
 ]);
 export type TurnEvent = z.infer<typeof TurnEvent>;
 

@@ -29,6 +29,7 @@ test("without any configuration the offline model answers, in milliseconds and b
       toolOutputBytes: 32_768,
       toolTimeoutMs: 120_000,
       replyBytes: 65_536,
+      historyBytes: 65_536,
     },
     retry: DEFAULT_RETRY,
     sandbox: {
@@ -39,6 +40,7 @@ test("without any configuration the offline model answers, in milliseconds and b
       startTimeoutMs: 30_000,
       stopGraceMs: 2_000,
     },
+    tasks: { maxFailures: 5 },
     shutdown: { graceMs: 10_000 },
   });
 });

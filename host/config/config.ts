@@ -29,6 +29,7 @@ export interface Config {
     readonly toolOutputBytes: number;
     readonly toolTimeoutMs: number;
     readonly replyBytes: number;
+    readonly historyBytes: number;
   };
   /** A domain RetryPolicy. */
   readonly retry: { readonly baseMs: number; readonly maxRetries: number; readonly jitter: number };
@@ -43,7 +44,28 @@ export interface Config {
     readonly startTimeoutMs: number;
     readonly stopGraceMs: number;
   };
+  readonly tasks: { readonly maxFailures: number };
+  /** Undefined: off. */
+  readonly compatibility: CompatibilityConfig | undefined;
   readonly shutdown: { readonly graceMs: number };
+}
+
+export interface CompatibilityConfig {
+  readonly image: string;
+  readonly command: readonly string[];
+  /** The last day, as configured. */
+  readonly until: string;
+  /** Epoch milliseconds of the first moment after it. */
+  readonly endsAt: number;
+  /** Folders; undefined: every group. */
+  readonly groups: readonly string[] | undefined;
+  readonly baseUrl: string;
+  /** Undefined: the service asks for none. */
+  readonly key: Secret | undefined;
+  /** Absolute. Undefined: the owner has none, and nothing beside the group's own folders is mounted. */
+  readonly mountAllowlist: string | undefined;
+  /** What `~` means in a group's mounts. Absolute. */
+  readonly ownersFolder: string | undefined;
 }
 
 export type ModelConfig =
@@ -75,10 +97,11 @@ export function mergeLayers(layers: readonly Layer[]): Values {
 export interface Surroundings {
   readonly home: string;
   readonly model: ModelConfig;
+  readonly compatibility: CompatibilityConfig | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-export function assembleConfig(values: Values, { home, model, env }: Surroundings): Config {
+export function assembleConfig(values: Values, { home, model, compatibility, env }: Surroundings): Config {
   return deepFreeze({
     home,
     assistantName: values.assistant_name,
@@ -104,6 +127,7 @@ export function assembleConfig(values: Values, { home, model, env }: Surrounding
       toolOutputBytes: values["turn.tool_output_bytes"],
       toolTimeoutMs: milliseconds(values["turn.tool_timeout_s"]),
       replyBytes: values["turn.reply_bytes"],
+      historyBytes: values["turn.history_bytes"],
     },
     retry: {
       baseMs: milliseconds(values["retry.base_s"]),
@@ -127,6 +151,8 @@ export function assembleConfig(values: Values, { home, model, env }: Surrounding
       startTimeoutMs: milliseconds(values["sandbox.start_timeout_s"]),
       stopGraceMs: milliseconds(values["sandbox.stop_grace_s"]),
     },
+    tasks: { maxFailures: values["tasks.max_failures"] },
+    compatibility,
     shutdown: { graceMs: milliseconds(values["shutdown.grace_s"]) },
   });
 }

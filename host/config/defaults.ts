@@ -46,6 +46,8 @@ export const DEFAULTS = {
   "turn.tool_timeout_s": 120,
   /** 64 KiB: a reply of a hundred chat messages. */
   "turn.reply_bytes": 65_536,
+  /** 64 KiB, about 16,000 tokens, paid for at every step: a few long turns, or a day of short ones. */
+  "turn.history_bytes": 65_536,
 
   /** Contract §2: 5, 10, 20, 40, 80 seconds. */
   "retry.base_s": 5,
@@ -71,6 +73,19 @@ export const DEFAULTS = {
   "sandbox.start_timeout_s": 30,
   /** For the runner to close its journal; its tools get none. */
   "sandbox.stop_grace_s": 2,
+
+  /** A judgement: held back between them, five failures outlast a bad half hour; a broken prompt must not cost a model call an hour for ever. */
+  "tasks.max_failures": 5,
+
+  /** Off. */
+  "compatibility.image": undefined,
+  "compatibility.until": undefined,
+  /** The entrypoint of NanoClaw's own image (contract §7.9). */
+  "compatibility.command": "/app/entrypoint.sh",
+  "compatibility.groups": undefined,
+  /** Where NanoClaw's agent went. */
+  "compatibility.base_url": "https://api.anthropic.com",
+  "compatibility.key_file": undefined,
 
   /** What `docker stop` waits before it kills (systemd: 90). Unfinished turns resume at the next start. */
   "shutdown.grace_s": 10,

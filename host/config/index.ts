@@ -1,4 +1,4 @@
-export type { Config } from "./config.ts";
+export type { CompatibilityConfig, Config } from "./config.ts";
 export { describeConfig } from "./describe.ts";
 export { checkConfig, type Flags, loadConfig } from "./load.ts";
 export { describeProblem } from "./problem.ts";

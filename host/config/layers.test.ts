@@ -21,6 +21,10 @@ const SAMPLES: Partial<Record<SettingName, readonly [string, string, string, str
   "sandbox.engine": ["/run/a.sock", "/run/b.sock", "/run/c.sock", "unix:///run/d.sock"],
   "sandbox.image": ["a", "b:1", "c@sha256:0", "d/e:f"],
   "sandbox.link": ["stdio", "socket", "stdio", "socket"],
+  "compatibility.image": ["a", "b:1", "c@sha256:0", "d/e:f"],
+  "compatibility.until": ["2020-01-01", "2020-02-29", "2020-03-01", "2020-12-31"],
+  "compatibility.base_url": ["http://a.test", "http://b.test", "https://c.test", "https://d.test/"],
+  "compatibility.key_file": ["/keys/a", "/keys/b", "/keys/c", "/keys/d"],
 };
 const samplesOf = (name: SettingName): readonly [string, string, string, string] => {
   const number = Number(DEFAULTS[name]);
@@ -37,6 +41,7 @@ const company = (name: SettingName): Record<string, string> => {
     HERMIT_MODEL_SCRIPT: "/s",
     HERMIT_QUEUE_MAX_BATCH_BYTES: "1048576",
   };
+  if (name === "compatibility.image") return { HERMIT_COMPATIBILITY_UNTIL: "2020-01-01" };
   if (!name.startsWith("model.") && name !== "queue.max_message_bytes") return {};
   delete complete[SETTINGS[name].env];
   return complete;

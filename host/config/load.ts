@@ -8,6 +8,7 @@ import { userInfo } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { checkLayer, nest } from "./check-layer.ts";
 import { combine } from "./combine.ts";
+import { findCompatibility } from "./compatibility.ts";
 import { assembleConfig, type Config, mergeLayers, type Values } from "./config.ts";
 import { type Environment, fromText, HOME_VARIABLE, readEnvironment, variable } from "./environment.ts";
 import { readConfigFile } from "./file.ts";
@@ -26,6 +27,8 @@ export interface ConfigInput {
   readonly home?: string | undefined;
   /** `--config`; must exist. Else `hermit.toml` in the home, if it is there. */
   readonly configFile?: string | undefined;
+  /** Epoch milliseconds. Default: the system's. */
+  readonly now?: number;
 }
 
 export interface LoadedConfig {
@@ -54,7 +57,7 @@ export async function loadConfig(input: ConfigInput): Promise<LoadedConfig> {
 }
 
 /** As `loadConfig`, with the problems as data. */
-export async function checkConfig({ env, flags = {}, home: homeFlag, configFile }: ConfigInput): Promise<ConfigCheck> {
+export async function checkConfig({ env, flags = {}, home: homeFlag, configFile, now = Date.now() }: ConfigInput): Promise<ConfigCheck> {
   const ownFolder = ownersFolder(env);
   const inFolder = (folder: string) => (path: string) =>
     resolve(
@@ -89,13 +92,15 @@ export async function checkConfig({ env, flags = {}, home: homeFlag, configFile 
   sources.set("model.key", key.source);
 
   const isWrong = (name: string): boolean => problems.some((problem) => problem.key === name);
-  const combined = combine(values, key, (name) => describeSource(name, sources.get(name), file));
+  const whereIs = (name: SettingName): string => describeSource(name, sources.get(name), file);
+  const combined = combine(values, key, whereIs);
   const further = combined.problems.filter(({ about }) => !about.some(isWrong)).map(({ problem }) => problem);
-  problems.push(...key.problems, ...further);
-  warnings.push(...key.warnings, ...combined.warnings);
+  const compatible = findCompatibility(values, whereIs, ownFolder, now);
+  problems.push(...key.problems, ...further, ...compatible.problems.filter((problem) => !isWrong(problem.key ?? "")));
+  warnings.push(...key.warnings, ...combined.warnings, ...compatible.warnings);
   if (problems.length > 0 || combined.model === undefined) return { problems, warnings, loaded: undefined };
 
-  const config = assembleConfig(values, { home, model: combined.model, env });
+  const config = assembleConfig(values, { home, model: combined.model, compatibility: compatible.compatibility, env });
   return { problems, warnings, loaded: { config, warnings, sources, file: fromFile.file, values } };
 }
 

@@ -33,6 +33,11 @@ export function findModelKey(env: Environment, keyFile: string | undefined, uid 
   return folder === undefined ? NO_KEY : fromFile(join(folder, CREDENTIAL), { mustBePrivate: false, uid });
 }
 
+/** As a key file of the model's. Problems name that setting. */
+export function readKeyFile(file: string): FoundKey {
+  return fromFile(file, { mustBePrivate: true, uid: process.getuid?.() });
+}
+
 function fromFile(file: string, { mustBePrivate, uid }: { mustBePrivate: boolean; uid: number | undefined }): FoundKey {
   const content = readBounded(file, MAX_KEY_BYTES);
   if ("fault" in content) return content.fault === "missing" && !mustBePrivate ? NO_KEY : unreadable(file, content.fault);

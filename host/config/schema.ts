@@ -5,7 +5,7 @@
  * Adding a key: a row here, its default in defaults.ts, its place in config.ts; then `node host/config/reference.ts`.
  */
 import * as z from "zod";
-import { decimal, oneOf, path, type Setting, seconds, serviceUrl, socketPath, text, timeZone, whole } from "./setting.ts";
+import { date, decimal, oneOf, path, type Setting, seconds, serviceUrl, socketPath, text, timeZone, whole } from "./setting.ts";
 
 /** Sixteen mebibytes: twice the largest frame of a link, beyond which bounding a text means nothing. */
 const MOST_BYTES = 16 * 1024 * 1024;
@@ -134,6 +134,13 @@ export const SETTINGS = {
     min: 1024,
     max: MOST_BYTES / 2,
   }),
+  "turn.history_bytes": whole({
+    env: "HERMIT_TURN_HISTORY_BYTES",
+    about: "How much of a conversation's earlier turns a turn is given, newest first; 0: nothing.",
+    unit: "bytes",
+    min: 0,
+    max: 1024 * 1024,
+  }),
 
   "retry.base_s": seconds({
     env: "HERMIT_RETRY_BASE_S",
@@ -187,6 +194,46 @@ export const SETTINGS = {
     about: "How long a sandbox that is asked to end may take before it is killed; 0 kills at once.",
     min: 0,
     max: 60,
+  }),
+
+  "tasks.max_failures": whole({
+    env: "HERMIT_TASKS_MAX_FAILURES",
+    about: "Failures in a row after which a task is paused and its chat told; from the second on its runs are held back, longer each time.",
+    unit: "failures",
+    min: 1,
+    max: 1000,
+  }),
+
+  "compatibility.image": text({
+    env: "HERMIT_COMPATIBILITY_IMAGE",
+    about: "Image of NanoClaw's old agent. Naming one turns the compatibility runner on, until the day below.",
+    max: 512,
+    whenUnset: "none; Hermit's own runner",
+  }),
+  "compatibility.until": date({
+    env: "HERMIT_COMPATIBILITY_UNTIL",
+    about: "Its last day (UTC), at most 90 days ahead. From the next on Hermit's own runner is used again.",
+    whenUnset: "none; needed with an image",
+  }),
+  "compatibility.command": text({
+    env: "HERMIT_COMPATIBILITY_COMMAND",
+    about: "Program in the image and its arguments, with spaces between them.",
+    max: 1024,
+  }),
+  "compatibility.groups": text({
+    env: "HERMIT_COMPATIBILITY_GROUPS",
+    about: "Folders of the groups it serves, with commas between them.",
+    max: 4096,
+    whenUnset: "all",
+  }),
+  "compatibility.base_url": serviceUrl({
+    env: "HERMIT_COMPATIBILITY_BASE_URL",
+    about: "Where the old agent's calls of its model go: a service that speaks Anthropic's protocol, up to and without `/v1/messages`.",
+  }),
+  "compatibility.key_file": path({
+    env: "HERMIT_COMPATIBILITY_KEY_FILE",
+    about: "File that holds that service's key, or a token of Claude Code, and nothing else, readable by its owner alone.",
+    whenUnset: "no key",
   }),
 
   "shutdown.grace_s": seconds({

@@ -112,6 +112,15 @@ export function timeZone(words: Words): Setting<string> {
   return { ...plain(words), expects: "an IANA time zone such as Europe/Berlin", schema: z.string().refine(isTimeZone) };
 }
 
+/** A day, written as TOML writes one or as text. */
+export function date(words: Words): Setting<string> {
+  return {
+    ...plain(words),
+    expects: "a date such as 2026-12-31",
+    schema: z.preprocess((value) => (value instanceof Date ? value.toISOString().slice(0, 10) : value), z.string().refine(isDate)),
+  };
+}
+
 function plain(words: Words) {
   const { env, about, alias, whenUnset } = words;
   return {
@@ -127,6 +136,10 @@ function plain(words: Words) {
 
 function isVisibleLine(value: string): boolean {
   return value !== "" && value.trim() === value && !/[\x00-\x1f\x7f-\x9f\u2028\u2029]/.test(value);
+}
+
+function isDate(value: string): boolean {
+  return /^\d{4}-\d\d-\d\d$/.test(value) && !Number.isNaN(Date.parse(value));
 }
 
 function isServiceUrl(value: string): boolean {

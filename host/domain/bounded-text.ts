@@ -13,6 +13,11 @@ export function boundText(text: string, maxBytes: number): string {
   return head + mark(bytes - Buffer.byteLength(head) - Buffer.byteLength(tail)) + tail;
 }
 
+/** The first UTF-16 units of a text, at most `length`; never half a character. */
+export function firstCharacters(text: string, length: number): string {
+  return text.slice(0, length).replace(/[\uD800-\uDBFF]$/, "");
+}
+
 function wholeCharacters(slice: Buffer, cutAt: "start" | "end"): string {
   const isContinuation = (byte: number | undefined): boolean => byte !== undefined && (byte & 0xc0) === 0x80;
   if (cutAt === "start") {

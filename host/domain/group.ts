@@ -1,3 +1,5 @@
+import type { MountRequest } from "./mount-allowlist.ts";
+
 /** A group: a chat we serve. The folder is its identity everywhere except in message rows (contract §1). */
 export interface Group {
   /** Chat id on its platform, NanoClaw's `jid`. */
@@ -10,6 +12,8 @@ export interface Group {
   readonly requiresTrigger: boolean;
   /** Longest run of a turn, in milliseconds; absent: the host's. NanoClaw's `container_config.timeout`. */
   readonly timeoutMs?: number;
+  /** Folders of the machine it asks to see, NanoClaw's `container_config.additionalMounts`; absent: none. mount-allowlist.ts decides. */
+  readonly mounts?: readonly MountRequest[];
 }
 
 export const MAIN_FOLDER = "main";

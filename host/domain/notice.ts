@@ -12,6 +12,12 @@ export function failedTurnNotice(reason: string): string {
   return notice(`I could not finish this: ${reason}`);
 }
 
+export function freshSessionNotice(): string {
+  return notice(
+    "I could not take up our earlier conversation, so this begins a new one. What we said before is kept, but I do not remember it.",
+  );
+}
+
 export function tooLargeNotice(bytes: number, limit: number): string {
   return notice(`That message is too large (${bytes} bytes; the limit is ${limit}). I did not read it. Send it in parts.`);
 }

@@ -1,20 +1,24 @@
 import type { ErrorCode } from "./errors.ts";
 
 export interface ProviderRefusal {
-  readonly code: Extract<ErrorCode, "MODEL_REFUSED" | "MODEL_UNREACHABLE">;
+  readonly code: Extract<ErrorCode, "MODEL_REFUSED" | "MODEL_INPUT_REFUSED" | "MODEL_UNREACHABLE">;
   readonly retryable: boolean;
   readonly hint: string;
 }
 
 /**
  * What an HTTP status other than success says about a model call. `MODEL_REFUSED`: the same call will be refused again until
- * somebody changes something. `MODEL_UNREACHABLE`: the provider is busy or broken and may answer the same call later.
+ * somebody changes something. `MODEL_INPUT_REFUSED`: so will it, unless it says something else. `MODEL_UNREACHABLE`: the provider is busy or broken and may answer the same call later.
  */
 export function refusalOfStatus(status: number): ProviderRefusal {
   if (status === 429) return later("The provider limits how often it may be called; raise the limit there, or call less often.");
   if (status === 408 || status === 425 || status >= 500) return later("The provider has a fault of its own; its status page may say more.");
-  return { code: "MODEL_REFUSED", retryable: false, hint: REFUSAL_HINTS[status] ?? hintOfOther(status) };
+  const code = INPUT_REFUSALS.has(status) ? "MODEL_INPUT_REFUSED" : "MODEL_REFUSED";
+  return { code, retryable: false, hint: REFUSAL_HINTS[status] ?? hintOfOther(status) };
 }
+
+/** Statuses that speak of the call's content rather than of who makes it. */
+const INPUT_REFUSALS: ReadonlySet<number> = new Set([400, 413, 422]);
 
 const REFUSAL_HINTS: Readonly<Record<number, string>> = {
   400: "The provider does not take this call as it is; the model may lack tools, or the prompt may be too long for it.",

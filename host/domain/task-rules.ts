@@ -1,14 +1,18 @@
 /**
  * What becomes of a task: when it is made, when it falls due, and when a run of it has ended. Pure; the arithmetic is in schedule.ts.
+ *
+ * A failing task tells its chat twice a streak: at the first failure, and when it is paused. The failures in between would only repeat
+ * what is known; they are in its log. Told in any case: the failure of a run somebody asked for, and one after which none comes.
  */
+import { firstCharacters } from "./bounded-text.ts";
 import { notice } from "./notice.ts";
 import { parseSchedule, type WrittenSchedule } from "./schedule.ts";
-import { afterRun } from "./schedule-after-run.ts";
-import type { FindZone } from "./schedule-zone.ts";
-import { FAILURES_BEFORE_PAUSE, MISSED_AFTER_MS, type Task, type TaskOutcome, type TaskStatus } from "./task.ts";
+import { afterRun, heldBack, pauseAfterFailures } from "./schedule-after-run.ts";
+import { type FindZone, LAST_INSTANT } from "./schedule-zone.ts";
+import { MISSED_AFTER_MS, type Task, type TaskOutcome, type TaskStatus } from "./task.ts";
 
-/** The first occurrence of a schedule, or why it cannot be. */
-export type FirstRun = { readonly nextRun: string | null } | { readonly refusal: string };
+/** The next occurrence of a schedule, or why it cannot be. */
+export type NextRun = { readonly nextRun: string | null } | { readonly refusal: string };
 
 /** What a finished run leaves on its task. */
 export interface TaskClosing {
@@ -16,7 +20,7 @@ export interface TaskClosing {
   readonly status: TaskStatus;
   readonly lastResult: string;
   readonly failures: number;
-  /** Told to the task's chat: why it will not run again by itself. */
+  /** Told to the task's chat. */
   readonly notice?: string;
 }
 
@@ -28,14 +32,19 @@ export type DueDecision =
   /** It cannot run as things are: one error row, then it rests, and the main group is told. */
   | { readonly kind: "pause"; readonly error: string; readonly notice: string };
 
+/** Of a prompt in a notice: enough to know the task by. */
+const PROMPT_LENGTH = 60;
+
 export class TaskRules {
   readonly #findZone: FindZone;
   readonly #householdZone: string;
+  readonly #maxFailures: number;
 
-  /** `householdZone`: IANA name for tasks that have none of their own. */
-  constructor(findZone: FindZone, householdZone: string) {
+  /** `householdZone`: IANA name for tasks that have none of their own. `maxFailures`: in a row; at that many a task is paused. */
+  constructor(findZone: FindZone, householdZone: string, maxFailures: number) {
     this.#findZone = findZone;
     this.#householdZone = householdZone;
+    this.#maxFailures = maxFailures;
   }
 
   /** `id`: the task's, which decides what an `H` in a cron expression stands for. */
@@ -43,16 +52,28 @@ export class TaskRules {
     id: string,
     schedule: { readonly type: string; readonly value: string; readonly timeZone: string | null },
     now: number,
-  ): FirstRun {
+  ): NextRun {
     const parsed = parseSchedule({ ...schedule, zone: schedule.timeZone ?? this.#householdZone, seed: id }, this.#findZone, now);
     return "refused" in parsed ? { refusal: parsed.refused } : { nextRun: iso(parsed.firstRun) };
+  }
+
+  /**
+   * The next run once its failures are forgotten: what was held back comes in its ordinary time, what is overdue stays so, and what was
+   * paused because its schedule could not be read is read again.
+   */
+  nextAfterRelease(task: Task, now: number): NextRun {
+    const { id, scheduleType: type, scheduleValue: value, timeZone } = task;
+    if (task.status === "paused" && task.nextRun === null) return this.firstRun(id, { type, value, timeZone }, now);
+    if (task.nextRun === null || pauseAfterFailures(task.failures) === 0) return { nextRun: task.nextRun };
+    const parsed = parseSchedule(this.#written(task), this.#findZone, now);
+    return { nextRun: "refused" in parsed ? task.nextRun : iso(Math.min(parsed.firstRun, Date.parse(task.nextRun))) };
   }
 
   /** `isRegistered`: whether the group it runs as still exists. */
   decide(task: Task, isRegistered: boolean, now: number): DueDecision {
     if (!isRegistered) {
       const error = `No group is registered in the folder ${task.folder}.`;
-      return { kind: "pause", error, notice: notice(`Task ${task.id} was paused: ${error}`) };
+      return { kind: "pause", error, notice: paused(task, error) };
     }
     const isMissed = task.nextRun !== null && now - Date.parse(task.nextRun) > MISSED_AFTER_MS;
     if (!isMissed || task.catchUp !== "skip" || task.scheduleType === "once") return { kind: "run" };
@@ -60,21 +81,35 @@ export class TaskRules {
     return "refused" in parsed ? { kind: "run" } : { kind: "skip", nextRun: iso(parsed.firstRun) };
   }
 
-  close(task: Task, dueAt: number, { result, error }: TaskOutcome, endedAt: number): TaskClosing {
+  close(task: Task, dueAt: number, outcome: TaskOutcome, endedAt: number): TaskClosing {
     const written = { ...this.#written(task), status: task.status };
-    const after = afterRun(written, { result, error }, endedAt, this.#findZone);
-    const failures = error === null ? 0 : task.failures + 1;
-    const { lastResult } = after;
-    if (after.pausedBecause !== undefined) {
-      return { nextRun: null, status: "paused", lastResult, failures, notice: paused(task, after.pausedBecause) };
+    const { lastResult, pausedBecause, completedBecause, ...after } = afterRun(written, outcome, endedAt, this.#findZone);
+    const { error } = outcome;
+    const isFailure = error !== null && outcome.outcome !== "stopped";
+    const failures = error === null ? 0 : task.failures + (isFailure ? 1 : 0);
+    const because = pausedBecause ?? completedBecause;
+    if (because !== undefined) {
+      const why = isFailure ? `${because} Its run failed as well: ${sentence(error)}` : because;
+      const said = pausedBecause === undefined ? notice(`${named(task)} does not run again: ${why}`) : paused(task, why);
+      return { nextRun: null, status: after.status, lastResult, failures, notice: said };
     }
-    const nextRun =
-      after.nextRun === null ? null : iso(task.catchUp === "all" ? this.#nextAfter(written, dueAt, after.nextRun) : after.nextRun);
-    if (after.status === "active" && failures >= FAILURES_BEFORE_PAUSE) {
-      const why = `it failed ${failures} times in a row, last with: ${error}`;
-      return { nextRun, status: "paused", lastResult, failures, notice: paused(task, why) };
+    const next = after.nextRun === null || task.catchUp !== "all" ? after.nextRun : this.#nextAfter(written, dueAt, after.nextRun);
+    const closing = { nextRun: next === null ? null : iso(next), status: after.status, lastResult, failures };
+    if (error === null) return closing;
+    if (!isFailure) return { ...closing, notice: notice(error) };
+    if (after.status === "active" && failures >= this.#maxFailures) {
+      const why = `it failed ${failures} ${failures === 1 ? "time" : "times in a row"}, last with: ${sentence(error)}`;
+      return { ...closing, status: "paused", notice: paused(task, why) };
     }
-    return { nextRun, status: after.status, lastResult, failures };
+    const pauseMs = pauseAfterFailures(failures);
+    const held = next === null || pauseMs === 0 ? next : heldBack(written, next, endedAt + pauseMs, this.#findZone);
+    const wasAskedFor = task.nextRun === null || Date.parse(task.nextRun) !== dueAt;
+    const isTold = failures === 1 || wasAskedFor || after.status === "completed";
+    return {
+      ...closing,
+      nextRun: held === null ? null : iso(held),
+      ...(isTold ? { notice: notice(`${named(task)} failed: ${sentence(error)} ${this.#whatNow(task, after.status, held)}`) } : {}),
+    };
   }
 
   /** Counted from the occurrence instead of from now, so that each missed one comes up in its turn. */
@@ -83,13 +118,43 @@ export class TaskRules {
     return "refused" in parsed ? otherwise : parsed.firstRun;
   }
 
+  #whatNow(task: Task, status: TaskStatus, next: number | null): string {
+    if (status === "completed" || next === null) return "It does not run again by itself.";
+    if (status === "paused") return "It is paused.";
+    const when = this.#wallClock(next, task.timeZone ?? this.#householdZone);
+    return `It runs next at ${when}. This is not repeated for each failure; after ${this.#maxFailures} in a row it is paused.`;
+  }
+
+  /** To the minute, as people in the task's zone read it. */
+  #wallClock(at: number, zoneName: string): string {
+    const zone = this.#findZone(zoneName);
+    const [date, time = ""] = iso(Math.min(at + (zone?.stretchAt(at).offset ?? 0), LAST_INSTANT)).split("T");
+    return `${date} ${time.slice(0, "hh:mm".length)} (${zone?.name ?? "UTC"})`;
+  }
+
   #written(task: Task): WrittenSchedule {
     return { type: task.scheduleType, value: task.scheduleValue, zone: task.timeZone ?? this.#householdZone, seed: task.id };
   }
 }
 
+/** A next run that a hand has written into the database and no clock can read: counted anew when the task is resumed. */
+export function undated(task: Task): { readonly error: string; readonly notice: string } {
+  const error = `Its next run is stored as "${task.nextRun?.slice(0, PROMPT_LENGTH)}", which is not a time as the host writes it.`;
+  return { error, notice: notice(`${named(task)} was paused. ${error} Resume it, and it follows its schedule again.`) };
+}
+
 function paused(task: Task, why: string): string {
-  return notice(`Task ${task.id} was paused: ${why} Resume it once that is mended.`);
+  return notice(`${named(task)} was paused: ${why} Resume it once that is mended.`);
+}
+
+/** An id alone says nothing to people. */
+function named({ id, prompt }: Task): string {
+  const line = prompt.replace(/\s+/g, " ").trim();
+  return `Task ${id} (“${line.length > PROMPT_LENGTH ? `${firstCharacters(line, PROMPT_LENGTH)}…` : line}”)`;
+}
+
+function sentence(text: string): string {
+  return /[.!?)]$/.test(text) ? text : `${text}.`;
 }
 
 function iso(ms: number): string {

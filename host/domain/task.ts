@@ -1,3 +1,5 @@
+import type { RunOutcome } from "./turn.ts";
+
 /** A task: a stored prompt with a schedule. Field for field NanoClaw's `scheduled_tasks` (contract §1), then what we add. */
 export interface Task {
   readonly id: string;
@@ -18,7 +20,7 @@ export interface Task {
   /** IANA name; null: the household's. */
   readonly timeZone: string | null;
   readonly catchUp: CatchUp;
-  /** Runs that failed since the last one that did not. */
+  /** Failures in a row: since the last run that worked, and since somebody last changed or resumed it. */
   readonly failures: number;
 }
 
@@ -37,10 +39,30 @@ export interface TaskOutcome {
   readonly result: string | null;
   /** Null: it worked. */
   readonly error: string | null;
+  /** Of the turn's last run. `stopped`, by the owner, is no failure of the task. */
+  readonly outcome: RunOutcome;
 }
 
-/** Failures in a row after which a task is paused and its chat told: a broken prompt must not cost a model call an hour for ever. */
-export const FAILURES_BEFORE_PAUSE = 5;
+/** One run of a task, as it is logged. */
+export interface TaskRun {
+  /** ISO 8601 UTC. */
+  readonly endedAt: string;
+  readonly durationMs: number;
+  readonly outcome: RunOutcome;
+  readonly error: string | null;
+  /** Undefined: logged by NanoClaw, which counted nothing. */
+  readonly figures: TaskRunFigures | undefined;
+}
+
+/** What a run of a task took. */
+export interface TaskRunFigures {
+  /** Runs of its turn: one, and one more for each that was begun again. */
+  readonly runs: number;
+  readonly steps: number;
+  /** What a killed host had used by then is known to nobody. */
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+}
 
 /** Later than this an occurrence counts as missed: a minute is cron's own grain. */
 export const MISSED_AFTER_MS = 60_000;

@@ -26,6 +26,13 @@ export interface ArrivalOptions {
   readonly replyHere?: boolean;
 }
 
+/** A group of the platform, as the account sees it. */
+export interface PlatformGroup {
+  readonly chat: string;
+  /** Set by people of the group: any text, of any length. */
+  readonly name: string;
+}
+
 /** `new`: stored now. `known`: this id was stored before, nothing changed. `refused`: too large; the chat was told. `ignored`: not registered. */
 export type Receipt = "new" | "known" | "refused" | "ignored";
 
@@ -50,6 +57,11 @@ export interface Channel {
   deliver(reply: OutboundReply): Promise<void>;
   /** Typing indicator; best effort, must not throw. */
   typing?(chat: string, on: boolean): void;
+  /**
+   * The groups the account is in. Absent: the platform has none to list. Rejects with HostError; while it is not connected, with
+   * CHANNEL_UNREACHABLE, retryable.
+   */
+  listGroups?(): Promise<readonly PlatformGroup[]>;
   /** Text of the running turn as it streams; best effort, must not throw. Replies still come through `deliver`. */
   progress?(chat: string, delta: string): void;
   /** Stops receiving; idempotent. Deliveries already begun are finished. */

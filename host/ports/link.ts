@@ -7,6 +7,7 @@
 import type { Duplex } from "node:stream";
 import type { HostToolCall, HostToolOutcome } from "../../contracts/wire/tools.ts";
 import type { Boundary, Finish, Finished, ToolResult, TurnEvent, TurnFeed } from "../../contracts/wire/turn.ts";
+import type { AnthropicAnswer, AnthropicCall } from "./anthropic-api.ts";
 import type { ModelCallOptions, ModelStreamPart } from "./model.ts";
 
 /** What a sandbox may ask for during its turn. A handler that throws HostError refuses: the sandbox reads code and message. */
@@ -18,6 +19,8 @@ export interface TurnDoors {
   tool(name: string, call: HostToolCall): Promise<HostToolOutcome>;
   /** One model step. `modelId` is what the runner asked for; the door decides. */
   model(modelId: string, options: ModelCallOptions, signal: AbortSignal): Promise<ReadableStream<ModelStreamPart>>;
+  /** One call of the compatibility runner's agent to its model service. Absent: no turn has this door. */
+  anthropic?(call: AnthropicCall, signal: AbortSignal): Promise<AnthropicAnswer>;
 }
 
 export interface LinkSession {

@@ -10,6 +10,7 @@ import type { Group } from "../domain/group.ts";
 import type { InboundMessage, StoredMessage } from "../domain/message.ts";
 import type { Task } from "../domain/task.ts";
 import type { RunFigures, RunOutcome, TurnState } from "../domain/turn.ts";
+import type { ChatStore } from "./chat-store.ts";
 import type { CloseTask, TaskStore } from "./task-store.ts";
 
 /** Channel id that replies leave through; null: the channel that owns the chat. */
@@ -37,6 +38,19 @@ export interface ClaimedTurn {
   readonly failures: number;
   /** The task whose occurrence this is; undefined: a turn of messages. */
   readonly task: Task | undefined;
+  /** The conversation it is part of. `isNew`: not yet the group's, so there is nothing to go on with. Null: none, or none yet. */
+  readonly session: { readonly id: string; readonly isNew: boolean } | null;
+  readonly journal: readonly JournalEntry[];
+}
+
+/** A turn as its session's transcript wants it. */
+export interface SessionTurn {
+  readonly id: number;
+  readonly session: string;
+  /** Nothing is added to its journal any more. */
+  readonly isOver: boolean;
+  /** When it ended, epoch milliseconds; of a turn that has not, when it began. */
+  readonly at: number;
   readonly journal: readonly JournalEntry[];
 }
 
@@ -96,7 +110,7 @@ export interface TaskEnd {
   readonly close: CloseTask;
 }
 
-export interface Store extends TaskStore {
+export interface Store extends TaskStore, ChatStore {
   /** Fencing number of this host process; higher than that of every earlier one on this home. */
   readonly generation: number;
   /** Stable name of this home, written on sandboxes. */
@@ -144,16 +158,27 @@ export interface Store extends TaskStore {
     turnId: number,
     finish: { runId: number; step?: StepRecord; reply: string; figures: RunFigures; now: number; rules?: BatchRules; taskEnd?: TaskEnd },
   ): string | undefined;
-  /** The turn is lost: stored with its reason, and the chat is told with `notice`. */
+  /** The turn is lost: stored with its reason, and the chat is told with `notice`, unless a task's closing says what it is told. */
   failTurn(turnId: number, failure: TurnFailure): void;
   /** The run ended, the turn goes on with another. */
   endRun(runId: number, end: { outcome: RunOutcome; error: string; figures: RunFigures; now: number }): void;
   runs(): readonly RunRow[];
 
+  /** The turn begins this session instead of the one it was to go on with; null: it has none. It becomes the group's with the first answer. */
+  renewSession(turnId: number, session: string | null): void;
+  /** An agent that keeps its conversations itself says what it calls this one: the group's from now on. Of a task's turn nothing is kept. */
+  nameSession(turnId: number, session: string): void;
+  /** Undefined: it has no session. */
+  turnOfSession(turnId: number): SessionTurn | undefined;
+  /** Those of a session that ended, newer than turn `after`, oldest first; at most 100, the newest. */
+  turnsOfSession(session: string, after: number): readonly SessionTurn[];
+
   /** Words of the assistant for a chat, outside any turn. */
   say(chat: string, text: string, now: number): void;
   /** A notice of the host's own for a chat, outside any turn. */
   notify(chat: string, text: string, now: number): void;
+  /** As `notify`, once in the life of this home for each `key`; false: it was said before. */
+  notifyOnce(key: string, chat: string, text: string, now: number): boolean;
   /** Oldest undelivered reply of each chat. */
   outboxHeads(): readonly OutboxRow[];
   /** Before a channel that cannot repeat is asked: after a crash this row is in doubt, not sent again. */

@@ -1,5 +1,5 @@
 /** Tasks on disk. The same contract as Store: each method is one transaction, synchronous, durable when it returns. */
-import type { Task, TaskOutcome, TaskStatus } from "../domain/task.ts";
+import type { Task, TaskOutcome, TaskRun, TaskStatus } from "../domain/task.ts";
 import type { DueDecision, TaskClosing } from "../domain/task-rules.ts";
 
 export interface TaskChange {
@@ -28,6 +28,8 @@ export interface TaskStore {
   cancelTask(id: string): void;
   /** An occurrence now, whatever the schedule says; false: one waits or runs already. */
   runTaskNow(id: string, now: number): boolean;
+  /** Its newest logged runs, newest first, at most `limit`. Only so many are kept of each task. */
+  taskRuns(id: string, limit: number): readonly TaskRun[];
   /** Epoch milliseconds of the earliest occurrence of an active task that neither waits nor runs. */
   nextDue(): number | undefined;
   /**

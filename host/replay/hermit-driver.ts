@@ -1,10 +1,9 @@
-/** Drives our own host through a scenario: fake clock, scripted sandboxes, a WhatsApp-like channel, a real database in a folder of its own. */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+/** Drives our own host through a scenario: fake clock, a WhatsApp-like channel, a real database in a folder of its own, agents on a stage. */
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import Database from "better-sqlite3";
-import type { AppliedEvent, Dump, MessageEvent, Observed, OpenDriver, ReplayDriver } from "../../contracts/replay/driver.ts";
-import { AgentFile, type Scenario } from "../../contracts/replay/scenario.ts";
+import type { Dump, Lack, Observed, OpenDriver, ReplayDriver } from "../../contracts/replay/driver.ts";
+import { AgentFile, type AppliedEvent, type MessageEvent, type Scenario } from "../../contracts/replay/scenario.ts";
 import { Script } from "../../contracts/replay/script.ts";
 import { Tables } from "../../contracts/replay/tables.ts";
 import { FakeClock } from "../adapters/memory/fake-clock.ts";
@@ -15,93 +14,102 @@ import { createHost, type Host, type HostSettings } from "../host.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { Store } from "../ports/store.ts";
-import { puppetModel } from "./puppet-model.ts";
+import { makeHome } from "./home-folder.ts";
 import { ReplayPlatform } from "./replay-channel.ts";
-import { createScriptedAgent, toolCallOf, unanswered } from "./scripted-agent.ts";
-import { ScriptedSandboxes } from "./scripted-sandboxes.ts";
+import { toolCallOf, unanswered } from "./scripted-agent.ts";
+import { scriptedStaging, tick } from "./scripted-staging.ts";
+import type { Stage, Staging } from "./staging.ts";
 import { watchStore } from "./watched-store.ts";
 
 const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
-export const openHermit: OpenDriver = async (scenario) => new HermitDriver(scenario);
+export const openHermit: OpenDriver = async (scenario) => new HermitDriver(scenario, scriptedStaging());
+
+/** The same host with its agents elsewhere. */
+export function hermitOn(staging: Staging): OpenDriver {
+  return async (scenario) => new HermitDriver(scenario, staging);
+}
 
 interface Life {
   readonly host: Host;
   readonly store: Store;
   readonly clock: MortalClock;
+  readonly stage: Stage;
 }
 
 class HermitDriver implements ReplayDriver {
-  readonly lacks = ["sessions", "group-sync"] as const;
+  readonly lacks: readonly Lack[];
   readonly observed: Observed[] = [];
   readonly #scenario: Scenario;
-  readonly #home: string;
+  readonly #home = makeHome();
   readonly #startedAt: number;
   readonly #clock: FakeClock;
   readonly #platform: ReplayPlatform;
   readonly #script: Script;
+  readonly #staging: Staging;
+  readonly #stages: Stage[] = [];
   #life: Life | undefined;
+  #drawn = 0;
+  /** No chance, but never twice the same: two tasks of one millisecond have names of their own. */
+  readonly #random = (): number => (this.#drawn++ % 1_000_000) / 1_000_000;
 
-  constructor(scenario: Scenario) {
+  constructor(scenario: Scenario, staging: Staging) {
+    this.lacks = staging.lacks;
+    this.#staging = staging;
     this.#scenario = scenario;
     this.#startedAt = Date.parse(scenario.seed.start);
     this.#clock = new FakeClock(this.#startedAt);
-    this.#script = new Script(scenario);
+    this.#script = new Script(scenario, () => this.#clock.now() - this.#startedAt);
     this.#platform = new ReplayPlatform({
+      ...(scenario.seed.own === undefined ? {} : { chats: scenario.seed.own.chats }),
       onSend: (chat, text) => this.#see({ obs: "send", chat, text }),
       onSendFailed: (chat, text) => this.#see({ obs: "send-failed", chat, text }),
       onTyping: (chat, on) => this.#see({ obs: "typing", chat, on }),
     });
-    this.#home = mkdtempSync(join(tmpdir(), "hermit-replay-"));
-    if (scenario.seed.noDatabase !== true) seedDatabase(this.#home, scenario);
+    this.#platform.groups = scenario.seed.channelGroups ?? {};
+    if (scenario.seed.noDatabase !== true) seedDatabase(this.#home.path, scenario);
   }
 
   async start(): Promise<void> {
     const clock = new MortalClock(this.#clock);
-    const { seed, agentDefault } = this.#scenario;
-    const opened = openStore(this.#home, { assistantName: seed.assistantName });
-    const store = watchStore(opened, {
-      startedAt: this.#clock.now(),
-      onClaim: ({ group: { folder, chat }, journal, task }) => {
-        const prompt = unanswered(journal).join("\n");
-        this.#see({ obs: "run", group: folder, chat, isMain: folder === "main", session: null, scheduled: task !== undefined, prompt });
-      },
-    });
-    const agent = createScriptedAgent({
+    const { seed } = this.#scenario;
+    const stage = await this.#staging.open({
+      scenario: this.#scenario,
       script: this.#script,
       clock,
-      bootMs: agentDefault.bootMs,
+      home: this.#home.path,
       onFollowUp: (folder, text) => this.#see({ obs: "followup", group: folder, text }),
     });
-    const sandboxes = new ScriptedSandboxes({
-      agent,
-      failsToStart: (folder) => {
-        if (!this.#script.nextCannotStart(folder)) return false;
-        this.#script.skip(folder);
-        return true;
+    this.#stages.push(stage);
+    const opened = openStore(this.#home.path, { assistantName: seed.assistantName });
+    const store = watchStore(opened, {
+      startedAt: this.#clock.now(),
+      isExact: seed.own !== undefined,
+      onTask: (id) => this.#script.taskMade(id),
+      onClaim: ({ group: { folder, chat }, journal, task, session }) => {
+        const prompt = unanswered(journal).join("\n");
+        const facts = { isMain: folder === "main", session: session?.id ?? null, scheduled: task !== undefined };
+        this.#see({ obs: "run", group: folder, chat, ...facts, prompt });
       },
     });
     const host = createHost(
       {
         store,
-        runtime: sandboxes,
-        links: sandboxes,
+        ...stage.parts,
         timeZones: systemTimeZones(),
-        workspaces: { prepare: () => ({ mounts: [], user: { uid: 1, gid: 1 } }) },
-        model: puppetModel,
         channels: [this.#platform.channel()],
         clock,
         log: silent,
-        random: () => 0,
+        random: this.#random,
       },
-      settingsOf(this.#scenario, this.#home),
+      stage.settings(settingsOf(this.#scenario, this.#home.path)),
     );
-    this.#life = { host, store, clock };
+    this.#life = { host, store, clock, stage };
     await host.start();
     this.#see({ obs: "host-up" });
-    await tick();
+    await this.#quiet();
   }
 
   async stop(how: "kill" | "graceful", withinMs: number): Promise<void> {
@@ -112,10 +120,10 @@ class HermitDriver implements ReplayDriver {
         isClosed = true;
       });
       const deadline = this.#clock.now() + withinMs;
-      await tick();
+      await Promise.race([closing, this.#quiet()]);
       for (let due = this.#clock.nextDue; !isClosed && due !== undefined && due <= deadline; due = this.#clock.nextDue) {
         this.#clock.advance(due - this.#clock.now());
-        await tick();
+        await Promise.race([closing, this.#quiet()]);
       }
       if (isClosed) await closing;
     }
@@ -135,7 +143,7 @@ class HermitDriver implements ReplayDriver {
         isFromMe: fromMe,
       })),
     );
-    await tick();
+    await this.#quiet();
   }
 
   async apply(event: AppliedEvent): Promise<void> {
@@ -146,8 +154,13 @@ class HermitDriver implements ReplayDriver {
         this.#platform.isUp = true;
       });
     } else if (event.op === "ipc") this.#ask(event);
-    else throw new Error(`${event.op}: our host has no door for it yet`);
-    await tick();
+    // Resolves when the turn is over, which may take time of the replay's; a group that is gone has none.
+    else if (event.op === "stop")
+      this.#living()
+        .host.stopTurns({ group: event.group })
+        .catch(() => {});
+    else this.#platform.groups = event.groups;
+    await this.#quiet();
   }
 
   /** A file written while no turn of the group runs. What was no JSON object is nothing anybody could say at the tool door. */
@@ -163,14 +176,14 @@ class HermitDriver implements ReplayDriver {
     const until = this.#startedAt + ms;
     for (let due = this.#clock.nextDue; due !== undefined && due <= until; due = this.#clock.nextDue) {
       this.#clock.advance(due - this.#clock.now());
-      await tick();
+      await this.#quiet();
     }
     this.#clock.advance(until - this.#clock.now());
-    await tick();
+    await this.#quiet();
   }
 
   dump(): Dump {
-    const db = new Database(join(this.#home, "store", "messages.db"), { readonly: true });
+    const db = new Database(join(this.#home.path, "store", "messages.db"), { readonly: true });
     try {
       return Object.fromEntries(Tables.map((table) => [table, db.prepare(`SELECT * FROM ${table}`).all()])) as unknown as Dump;
     } finally {
@@ -180,12 +193,17 @@ class HermitDriver implements ReplayDriver {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#life !== undefined) this.#kill(this.#life);
+    await Promise.all(this.#stages.map((stage) => stage.close()));
     await tick();
-    rmSync(this.#home, { recursive: true, force: true });
+    this.#home.remove();
   }
 
   #see(one: Observed extends infer One ? (One extends Observed ? Omit<One, "at"> : never) : never): void {
     this.observed.push({ at: this.#clock.now() - this.#startedAt, ...one } as Observed);
+  }
+
+  async #quiet(): Promise<void> {
+    await this.#life?.stage.quiet(this.#life.host);
   }
 
   #living(): Life {
@@ -199,11 +217,6 @@ class HermitDriver implements ReplayDriver {
     store.close();
     this.#life = undefined;
   }
-}
-
-/** Promises only: one turn of the event loop lets all of them run that can. */
-function tick(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function objectIn(text: string): AgentFile["body"] | undefined {
@@ -253,7 +266,9 @@ function settingsOf({ seed }: Scenario, home: string): HostSettings {
       idleTimeoutMs: Math.max(seed.containerTimeoutMs, idleMs + 30 * SECOND_MS),
       hardTimeoutMs: 24 * 60 * MINUTE_MS,
       stopGraceMs: SECOND_MS,
-      retry: { baseMs: 5 * SECOND_MS, maxRetries: 5, jitter: 0 },
+      retry: { baseMs: 5 * SECOND_MS, maxRetries: 5, ...seed.own?.retry, jitter: 0 },
+      historyBytes: 0,
+      agentNamesSessions: true,
     },
     slots: seed.maxConcurrent,
     maxWaitingMessages: 100_000,
@@ -263,26 +278,32 @@ function settingsOf({ seed }: Scenario, home: string): HostSettings {
     sandboxLimits: { memoryBytes: 1, pids: 1, cpus: 1, tmpBytes: 1 },
     sandboxStartTimeoutMs: SECOND_MS,
     shutdownGraceMs: 2 * SECOND_MS,
+    maxTaskFailures: seed.own?.maxTaskFailures ?? 5,
   };
 }
 
-/** The home as the old program would have left it. */
+/** The home as the old program would have left it; of a recording of our own, as we would. */
 function seedDatabase(home: string, { seed }: Scenario): void {
+  if (seed.own !== undefined) openStore(home).close();
   mkdirSync(join(home, "store"), { recursive: true });
   const db = new Database(join(home, "store", "messages.db"));
   try {
     db.pragma("synchronous = OFF");
     db.exec(nanoclawTables);
-    db.exec(contextModeColumn);
-    db.transaction(() => {
-      for (const table of Tables) {
-        for (const row of seed.tables[table] ?? []) {
-          const columns = Object.keys(row);
-          const values = Object.values(row).map((value) => (typeof value === "object" && value !== null ? JSON.stringify(value) : value));
-          db.prepare(`INSERT INTO ${table} (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`).run(...values);
-        }
+    if (seed.own === undefined) db.exec(contextModeColumn);
+    const insert = db.transaction((table: string, rows: readonly Readonly<Record<string, unknown>>[]) => {
+      for (const row of rows) {
+        const columns = Object.keys(row);
+        const values = Object.values(row).map((value) => (typeof value === "object" && value !== null ? JSON.stringify(value) : value));
+        db.prepare(`INSERT INTO ${table} (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`).run(...values);
       }
-    })();
+    });
+    for (const table of Tables) insert(table, seed.tables[table] ?? []);
+    const tasks = Object.entries(seed.own?.tasks ?? {});
+    insert(
+      "hermit_tasks",
+      tasks.map(([id, { timeZone, catchUp, failures }]) => ({ task_id: id, time_zone: timeZone, catch_up: catchUp, failures })),
+    );
   } finally {
     db.close();
   }

@@ -1,7 +1,7 @@
 /** The replay's model: says what it is asked to say. The agent writes the step it wants into its prompt. */
 import type { Model, ModelStreamPart } from "../ports/model.ts";
 
-interface Said {
+export interface Said {
   readonly text?: string;
   readonly call?: { readonly toolCallId: string; readonly name: string; readonly input: object };
 }
@@ -20,7 +20,7 @@ export const puppetModel: Model = {
   },
 };
 
-function partsOf({ text, call }: Said): readonly ModelStreamPart[] {
+export function partsOf({ text, call }: Said): readonly ModelStreamPart[] {
   const parts: ModelStreamPart[] = [];
   if (text !== undefined && text !== "") {
     parts.push({ type: "text-start", id: "t" }, { type: "text-delta", id: "t", delta: text }, { type: "text-end", id: "t" });

@@ -1,9 +1,11 @@
-/** The channel of a replay: WhatsApp's chat ids, its shared account, and a connection that can be cut. */
+/** The channel of a replay: WhatsApp's chat ids and its shared account, or the chats a recording of our own names; a connection that can be cut. */
 import { HostError } from "../domain/errors.ts";
 import type { InboundMessage } from "../domain/message.ts";
-import type { Channel, Intake, OutboundReply } from "../ports/channel.ts";
+import type { Channel, Intake, OutboundReply, PlatformGroup } from "../ports/channel.ts";
 
 export interface ReplayChannelOptions {
+  /** Of a recording of our own: what is served. Absent: WhatsApp is. */
+  readonly chats?: readonly string[];
   readonly onSend: (chat: string, text: string) => void;
   readonly onSendFailed: (chat: string, text: string) => void;
   readonly onTyping: (chat: string, on: boolean) => void;
@@ -16,6 +18,10 @@ export class ReplayPlatform {
   #connected: Intake | undefined;
   #failing = 0;
   isUp = true;
+  /** As a recording has them: by chat. */
+  groups: Readonly<Record<string, { readonly subject: string }>> = {};
+  /** How often somebody asked for them. */
+  listings = 0;
 
   constructor(options: ReplayChannelOptions) {
     this.#options = options;
@@ -33,11 +39,14 @@ export class ReplayPlatform {
 
   channel(): Channel {
     let intake: Intake | undefined;
+    const { chats } = this.#options;
+    const isWhatsApp = (chat: string): boolean => chat.endsWith("@g.us") || chat.endsWith("@s.whatsapp.net");
     return {
       id: "replay",
       delivery: "idempotent",
-      signsReplies: true,
-      owns: (chat) => chat.endsWith("@g.us") || chat.endsWith("@s.whatsapp.net"),
+      ...(chats === undefined
+        ? { signsReplies: true, owns: isWhatsApp, listGroups: async () => this.#list() }
+        : { owns: (chat) => chats.includes(chat) }),
       connect: async (connecting) => {
         intake = connecting;
         this.#connected = connecting;
@@ -48,6 +57,12 @@ export class ReplayPlatform {
         if (this.#connected === intake) this.#connected = undefined;
       },
     };
+  }
+
+  #list(): readonly PlatformGroup[] {
+    this.listings++;
+    if (this.isUp) return Object.entries(this.groups).map(([chat, { subject }]) => ({ chat, name: subject }));
+    throw new HostError("CHANNEL_UNREACHABLE", "The platform cannot be reached.", { retryable: true, hint: "It is asked again." });
   }
 
   #deliver({ id, chat, text }: OutboundReply): void {

@@ -7,7 +7,7 @@
  */
 import type { LanguageModelV4Prompt } from "@ai-sdk/provider";
 import type { AgentAction, AgentFile } from "../../contracts/replay/scenario.ts";
-import type { Script } from "../../contracts/replay/script.ts";
+import type { Script, ScriptedTurn } from "../../contracts/replay/script.ts";
 import type { JournalEntry, TurnStart } from "../../contracts/wire/turn.ts";
 import { visibleReply } from "../domain/reply.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -23,7 +23,10 @@ export interface AgentOptions {
 }
 
 /** How a turn's script ended. */
-type Ending = { readonly text: string } | { readonly exit: number } | { readonly failed: string };
+type Ending =
+  | { readonly text: string }
+  | { readonly exit: number }
+  | { readonly failed: string; readonly isStale: boolean; readonly retryable: boolean };
 
 export function createScriptedAgent(options: AgentOptions): Agent {
   return (folder, start, doors, signal) => new Run(options, folder, start, doors, signal).play();
@@ -56,12 +59,13 @@ class Run {
       for (const input of next) {
         for (const turn of script.take(this.#folder, input)) {
           if ("text" in ending && ending.text !== "") await this.#sendMessage(visibleReply(ending.text));
-          ending = await this.#playTurn(turn.actions);
+          ending = await this.#playTurn(turn);
           if (!("text" in ending)) break;
         }
       }
       if ("failed" in ending) {
-        this.#doors.event({ type: "failed", error: ending.failed, retryable: true });
+        const stale = ending.isStale ? { staleSession: true as const } : {};
+        this.#doors.event({ type: "failed", error: ending.failed, retryable: ending.retryable, ...stale });
         await this.#untilEnded();
       }
       if ("exit" in ending) return ending.exit;
@@ -70,9 +74,14 @@ class Run {
     return 0;
   }
 
-  async #playTurn(actions: readonly AgentAction[]): Promise<Ending> {
+  async #playTurn({ run, actions, session }: ScriptedTurn): Promise<Ending> {
+    const own = session === undefined ? (this.#start.session ?? `sess-${this.#folder}-${run}`) : session;
     let said = "";
     for (const [n, action] of actions.entries()) {
+      if ("reply" in action || "nullResult" in action || "errorOutput" in action) {
+        const id = action.session === undefined ? own : action.session;
+        if (id !== null) this.#doors.event({ type: "session", id });
+      }
       if ("wait" in action) await this.#wait(action.wait);
       else if ("reply" in action) {
         if (isOver(actions.slice(n + 1))) return { text: action.reply };
@@ -81,7 +90,8 @@ class Run {
       } else if ("ipc" in action) await this.#callTool(action.ipc);
       else if ("errorOutput" in action) {
         if (action.result !== undefined) await this.#sendMessage(visibleReply(action.result));
-        return { failed: action.errorOutput };
+        const isStale = /\bno such session\b/.test(action.errorOutput);
+        return { failed: action.errorOutput, isStale, retryable: action.retryable ?? true };
       } else if ("hang" in action) await this.#untilEnded();
       else if ("exit" in action) return action.exit === 0 ? { text: "" } : { exit: action.exit };
     }
@@ -102,7 +112,7 @@ class Run {
   }
 
   async #callTool({ body }: AgentFile): Promise<void> {
-    const [name, input] = toolCallOf(body);
+    const [name, input] = toolCallOf(this.#o.script.withTaskIds(body));
     await this.#call(name, input);
   }
 
@@ -141,7 +151,7 @@ class Run {
 }
 
 /** Nothing more is said, asked or broken: for our turn this is its end, and what it waits for is nobody's concern. */
-function isOver(rest: readonly AgentAction[]): boolean {
+export function isOver(rest: readonly AgentAction[]): boolean {
   return rest.every(
     (action) => "wait" in action || "stderr" in action || "nullResult" in action || ("exit" in action && action.exit === 0),
   );

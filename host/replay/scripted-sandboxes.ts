@@ -11,6 +11,9 @@ import { SandboxError } from "../domain/errors.ts";
 import type { LinkServer, LinkSession, TurnDoors } from "../ports/link.ts";
 import type { OwnedSandbox, RuntimeReport, Sandbox, SandboxExit, SandboxRuntime, SandboxSpec } from "../ports/sandbox-runtime.ts";
 
+/** What is left of a process the kernel ended for want of memory; no recording has another that ends so. */
+const KILLED = 137;
+
 /** Plays one run to its end and returns the exit code. `signal`: asked to end, killed, or the link is gone. */
 export type Agent = (folder: string, start: TurnStart, doors: TurnDoors, signal: AbortSignal) => Promise<number>;
 
@@ -110,7 +113,7 @@ class ScriptedSandbox implements Sandbox {
     else if (!this.#started) {
       this.#started = true;
       this.#agent(this.spec.owner.folder, frame, doors, this.#ending.signal).then(
-        (code) => this.#end({ code, outOfMemory: false }),
+        (code) => this.#end({ code, outOfMemory: code === KILLED }),
         // An agent whose doors are shut has been ended; anything else it could throw is a fault of the replay, shown as a crash.
         () => this.#end({ code: 70, outOfMemory: false }),
       );

@@ -7,13 +7,15 @@
  */
 import { HOST_TOOLS, type HostToolInput, type HostToolName, type HostToolOutcome } from "../../contracts/wire/tools.ts";
 import { type Command, isAllowed, type Target } from "../domain/authorization.ts";
-import { boundText } from "../domain/bounded-text.ts";
+import { boundText, firstCharacters } from "../domain/bounded-text.ts";
 import { type Group, isMain, isValidFolder } from "../domain/group.ts";
-import type { Task } from "../domain/task.ts";
+import type { Task, TaskRun } from "../domain/task.ts";
 import type { TaskRules } from "../domain/task-rules.ts";
+import type { KnownChat } from "../ports/chat-store.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { Store } from "../ports/store.ts";
+import type { GroupSync } from "./group-sync.ts";
 
 export interface HostToolsOptions {
   readonly store: Store;
@@ -25,6 +27,7 @@ export interface HostToolsOptions {
   /** In [0, 1); makes task ids unique within a millisecond. */
   readonly random: () => number;
   readonly taskRules: TaskRules;
+  readonly groupSync: Pick<GroupSync, "refresh" | "report">;
   /** Whether a connected channel serves the chat. */
   readonly isServed: (chat: string) => boolean;
   /** A task was added, changed or removed: when the next one is due may have changed. */
@@ -40,11 +43,18 @@ export interface Caller {
   readonly turnId: number | null;
   readonly step: number;
   readonly toolCallId: string;
+  /** The task whose run this is. Absent: none's. */
+  readonly taskId?: string;
 }
 
 /** Tasks one group may have. */
 const MAX_TASKS = 200;
 const PROMPT_EXCERPT = 80;
+/** Of a task, as get_task shows them: two streaks of failures at the usual limit. */
+const RUNS_SHOWN = 10;
+const ERROR_EXCERPT = 200;
+/** Chats nobody registered that are shown; who looks for one is more likely to mean one that was active lately. */
+const MAX_OTHER_CHATS = 200;
 
 type Answer = HostToolOutcome;
 const done = (text: string): Answer => ({ text, isError: false });
@@ -91,6 +101,8 @@ export class HostTools {
         return this.#registerGroup(input as HostToolInput<"register_group">, caller);
       case "list_groups":
         return this.#listGroups(caller);
+      case "refresh_groups":
+        return this.#refreshGroups(caller);
       default:
         return refused(`There is no host tool ${String(name satisfies never)}.`);
     }
@@ -180,16 +192,17 @@ export class HostTools {
     if ("isError" in task) return task;
     switch (command) {
       case "get_task":
-        return done(
-          `${describe(task)}\nprompt: ${task.prompt}\nlast run: ${task.lastRun ?? "never"}\nlast result: ${task.lastResult ?? "none"}`,
-        );
+        return done(describeInFull(task, store.taskRuns(id, RUNS_SHOWN)));
       case "pause_task":
         store.changeTask(id, { status: "paused" });
         break;
-      case "resume_task":
+      case "resume_task": {
         // An overdue task fires at once, as it always did (contract §5).
-        store.changeTask(id, { status: "active", failures: 0 });
+        const release = this.#release(task, caller);
+        if ("refusal" in release) return refused(release.refusal);
+        store.changeTask(id, { ...release, status: "active" });
         break;
+      }
       case "cancel_task":
         store.cancelTask(id);
         break;
@@ -206,6 +219,16 @@ export class HostTools {
     );
   }
 
+  /**
+   * Whoever changes or resumes a task gives it a new start. Its own run does not: one that keeps notes in its prompt and then fails would
+   * never be paused.
+   */
+  #release(task: Task, caller: Caller): { readonly nextRun: string | null; readonly failures: number } | { readonly refusal: string } {
+    if (caller.taskId === task.id) return { nextRun: task.nextRun, failures: task.failures };
+    const next = this.#o.taskRules.nextAfterRelease(task, this.#o.clock.now());
+    return "refusal" in next ? next : { ...next, failures: 0 };
+  }
+
   #updateTask(input: HostToolInput<"update_task">, caller: Caller): Answer {
     const { store, clock } = this.#o;
     const task = this.#find("update_task", input.task_id, caller);
@@ -214,11 +237,13 @@ export class HostTools {
     const scheduleValue = input.schedule_value ?? task.scheduleValue;
     const timeZone = input.time_zone ?? task.timeZone;
     const reschedules = scheduleType !== task.scheduleType || scheduleValue !== task.scheduleValue || timeZone !== task.timeZone;
+    const release = this.#release(task, caller);
     const first = reschedules
       ? this.#o.taskRules.firstRun(task.id, { type: scheduleType, value: scheduleValue, timeZone }, clock.now())
       : undefined;
     if (first !== undefined && "refusal" in first) return refused(first.refusal);
-    const nextRun = first === undefined ? task.nextRun : first.nextRun;
+    const { nextRun } = first ?? ("refusal" in release ? task : release);
+    const status = reschedules && task.status === "completed" ? "active" : task.status;
     store.changeTask(task.id, {
       prompt: input.prompt ?? task.prompt,
       contextMode: input.context_mode ?? task.contextMode,
@@ -227,10 +252,12 @@ export class HostTools {
       scheduleValue,
       timeZone,
       nextRun,
-      ...(reschedules && task.status === "completed" ? { status: "active" as const } : {}),
+      status,
+      ...("refusal" in release ? {} : { failures: release.failures }),
     });
     this.#o.onTasksChanged();
-    return done(`Changed ${task.id}. Next run: ${nextRun ?? "never"}.`);
+    const then = status === "active" ? `Next run: ${nextRun ?? "never"}.` : `It is ${status}, and does not run by itself.`;
+    return done(`Changed ${task.id}. ${then}`);
   }
 
   #registerGroup(input: HostToolInput<"register_group">, caller: Caller): Answer {
@@ -254,16 +281,51 @@ export class HostTools {
   #listGroups(caller: Caller): Answer {
     const no = this.#mayNot(caller, "list_groups", "none");
     if (no !== undefined) return no;
-    const rows = this.#o.store.groups().map(({ chat, name, folder, trigger, requiresTrigger }) => {
-      return `${folder}: ${chat} “${name}”, ${requiresTrigger ? `wakes on ${trigger}` : "wakes on every message"}`;
+    const { store, groupSync, isServed } = this.#o;
+    const groups = new Map(store.groups().map((group) => [group.chat, group]));
+    const chats = store.chats(MAX_OTHER_CHATS);
+    const rows = chats.flatMap((known) => {
+      const group = groups.get(known.chat);
+      return group !== undefined || isServed(known.chat) ? [describeChat(known, group)] : [];
     });
-    return done(rows.join("\n"));
+    const isCut = chats.length - groups.size >= MAX_OTHER_CHATS;
+    const notes = [isCut ? `Of the others only the ${MAX_OTHER_CHATS} most recent are shown.` : undefined, groupSync.report()];
+    return done([...rows, ...notes.filter((note) => note !== undefined)].join("\n"));
+  }
+
+  /** It takes time, and an answer is one transaction: so the result is read from the list. */
+  #refreshGroups(caller: Caller): Answer {
+    const no = this.#mayNot(caller, "refresh_groups", "none");
+    if (no !== undefined) return no;
+    if (!this.#o.groupSync.refresh()) return refused("No connected channel has groups to list.");
+    return done("The platforms are being asked for their groups. In a moment list_groups shows them, or what went wrong.");
   }
 }
 
-/** One line a task: what the old list showed (contract §7.11), and whose it is. */
+function describeInFull(task: Task, runs: readonly TaskRun[]): string {
+  const last = runs.length === 0 ? "" : `\nlast runs, newest first:\n${runs.map(describeRun).join("\n")}`;
+  return `${describe(task)}\nprompt: ${task.prompt}\nlast run: ${task.lastRun ?? "never"}\nlast result: ${task.lastResult ?? "none"}${last}`;
+}
+
+function describeRun({ endedAt, outcome, durationMs, figures, error }: TaskRun): string {
+  const tokens = figures === undefined ? "tokens not counted" : `${figures.inputTokens} tokens in, ${figures.outputTokens} out`;
+  const again = figures === undefined || figures.runs < 2 ? "" : `, begun ${figures.runs} times`;
+  const why = error === null ? "" : `: ${firstCharacters(error, ERROR_EXCERPT)}`;
+  return `${endedAt} ${outcome}, ${(durationMs / 1000).toFixed(1)} s, ${tokens}${again}${why}`;
+}
+
+/** One line a task: what the old list showed (contract §7.11), whose it is, and whether it fails. */
 function describe(task: Task): string {
   const prompt = task.prompt.length > PROMPT_EXCERPT ? `${task.prompt.slice(0, PROMPT_EXCERPT)}…` : task.prompt;
   const zone = task.timeZone === null ? "" : ` ${task.timeZone}`;
-  return `${task.id} [${task.folder}] ${JSON.stringify(prompt)} ${task.scheduleType} ${task.scheduleValue}${zone}, ${task.status}, next run ${task.nextRun ?? "none"}`;
+  const failing = task.failures === 0 ? "" : `, failures in a row: ${task.failures}`;
+  return `${task.id} [${task.folder}] ${JSON.stringify(prompt)} ${task.scheduleType} ${task.scheduleValue}${zone}, ${task.status}, next run ${task.nextRun ?? "none"}${failing}`;
+}
+
+/** Names are other people's words: quoted, none of them can pass for a line of the list. */
+function describeChat({ chat, name, lastActivity }: KnownChat, group: Group | undefined): string {
+  const activity = `last active ${lastActivity ?? "never"}`;
+  if (group === undefined) return `not registered: ${chat} ${JSON.stringify(name)}, ${activity}`;
+  const { folder, trigger, requiresTrigger } = group;
+  return `${folder}: ${chat} ${JSON.stringify(group.name)}, ${requiresTrigger ? `wakes on ${trigger}` : "wakes on every message"}, ${activity}`;
 }

@@ -17,7 +17,9 @@ import type { Model } from "../ports/model.ts";
 import type { SandboxExit } from "../ports/sandbox-runtime.ts";
 import type { BatchRules, ClaimedTurn, Store } from "../ports/store.ts";
 import type { Lease, LeaseKeeper } from "../sandboxes/lease-keeper.ts";
+import type { Compatibility } from "./compatibility.ts";
 import type { HostTools } from "./host-tools.ts";
+import type { Sessions, TakenUp } from "./sessions.ts";
 import { LiveTurn } from "./turn-doors.ts";
 
 export interface TurnSettings {
@@ -32,15 +34,21 @@ export interface TurnSettings {
   readonly hardTimeoutMs: number;
   readonly stopGraceMs: number;
   readonly retry: RetryPolicy;
+  /** See Sessions. */
+  readonly historyBytes: number;
+  readonly agentNamesSessions: boolean;
 }
 
 export interface RunTurnOptions {
   readonly store: Store;
   readonly leases: LeaseKeeper;
+  readonly sessions: Sessions;
   readonly links: LinkServer;
   readonly hostTools: HostTools;
   readonly taskRules: TaskRules;
   readonly model: Model;
+  /** Absent: every turn is our own runner's. */
+  readonly compatibility?: Compatibility;
   readonly clock: Clock;
   readonly log: Log;
   /** In [0, 1), for jitter. */
@@ -91,6 +99,7 @@ export class TurnRunner {
 
   async #attempt(claim: ClaimedTurn, signal: AbortSignal): Promise<Verdict> {
     const { store, clock, log, settings } = this.#o;
+    const compat = this.#o.compatibility?.serves(claim.group) === true ? this.#o.compatibility : undefined;
     const end = Promise.withResolvers<void>();
     // Whoever settles `end` first wins; a rejection may come before anybody waits for it.
     end.promise.catch(() => {});
@@ -100,7 +109,8 @@ export class TurnRunner {
     const live = new LiveTurn({
       claim,
       store,
-      model: this.#o.model,
+      model: (compat ?? this.#o).model,
+      ...(compat === undefined ? {} : { anthropic: compat.anthropic }),
       hostTools: this.#o.hostTools,
       taskRules: this.#o.taskRules,
       clock,
@@ -111,7 +121,8 @@ export class TurnRunner {
       onText: (delta) => this.#o.onText(claim, delta),
       onReply: this.#o.onReply,
       onDone: end.resolve,
-      onFailed: (error, retryable) => end.reject(new HostError("RUNNER_FAILED", error, { retryable })),
+      agentNamesSessions: settings.agentNamesSessions || compat !== undefined,
+      onFailed: end.reject,
     });
     const longestMs = claim.group.timeoutMs ?? settings.hardTimeoutMs;
     const hard = clock.setTimer(longestMs, () =>
@@ -121,7 +132,8 @@ export class TurnRunner {
     signal.addEventListener("abort", onAbort, { once: true });
     try {
       mustNotLoop(claim);
-      await this.#inSandbox(claim, live, end, signal);
+      const takenUp = await this.#o.sessions.takeUp(claim);
+      await this.#inSandbox(claim, compat, takenUp, live, end, signal);
       this.#o.onTurnEnd(claim, "done");
       log.info({ group: claim.group.folder, turn: claim.id, ...live.figures }, "turn done");
       return { next: "again" };
@@ -132,12 +144,21 @@ export class TurnRunner {
       idle.cancel();
       hard.cancel();
       signal.removeEventListener("abort", onAbort);
+      await this.#o.sessions.record(claim);
     }
   }
 
   /** Resolves when the turn is closed in the store; whatever ends it otherwise rejects. The sandbox is gone either way. */
-  async #inSandbox(claim: ClaimedTurn, live: LiveTurn, end: PromiseWithResolvers<void>, signal: AbortSignal): Promise<void> {
-    const { leases, links, settings, clock, log } = this.#o;
+  async #inSandbox(
+    claim: ClaimedTurn,
+    compat: Compatibility | undefined,
+    takenUp: TakenUp,
+    live: LiveTurn,
+    end: PromiseWithResolvers<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { links, settings, clock, log } = this.#o;
+    const { leases } = compat ?? this.#o;
     let lease: Lease | undefined;
     let finished = false;
     let over = false;
@@ -159,7 +180,7 @@ export class TurnRunner {
       });
       try {
         await Promise.race([session.ready, end.promise]);
-        session.feed(this.#start(claim));
+        session.feed(this.#start(claim, compat, takenUp));
         await end.promise;
         finished = true;
       } finally {
@@ -179,17 +200,20 @@ export class TurnRunner {
     }
   }
 
-  #start(claim: ClaimedTurn): TurnStart {
+  #start(claim: ClaimedTurn, compat: Compatibility | undefined, { session, history }: TakenUp): TurnStart {
     const { assistantName, timeZone, system, limits } = this.#o.settings;
     return {
       v: WIRE_VERSION,
       type: "start",
       assistantName,
       timeZone,
-      model: this.#o.model.id,
+      model: (compat ?? this.#o).model.id,
       system,
       limits,
+      session,
+      history: history.map((entries) => [...entries]),
       journal: [...claim.journal],
+      ...(compat === undefined ? {} : { compat: compat.facts(claim) }),
     };
   }
 
@@ -204,6 +228,11 @@ export class TurnRunner {
       store.endRun(claim.runId, { outcome: "interrupted", error: reason, figures, now });
       log.info(where, "turn interrupted; the next host goes on with it");
       return { next: "idle" };
+    }
+    if (live.isSessionRefused) {
+      store.endRun(claim.runId, { outcome: "failed", error: reason, figures, now });
+      this.#o.sessions.leave(claim, reason);
+      return { next: "again" };
     }
     // A task that failed waits for its next occurrence, as it always did (contract §5). What was partly answered is not asked again (§3.4).
     const mayRetry = isRetryable(error) && claim.task === undefined && !live.hasSpoken;

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { FakeClock } from "../adapters/memory/fake-clock.ts";
 import { createScriptedModel, type ScriptStep } from "../adapters/model-scripted/index.ts";
 import { openStore } from "../adapters/store-sqlite/index.ts";
@@ -15,7 +15,7 @@ import { LiveTurn } from "./turn-doors.ts";
 
 const LIMITS = { steps: 4, toolCalls: 3, toolOutputBytes: 1024, toolTimeoutMs: 1000 };
 const PROMPT = { prompt: [{ role: "user" as const, content: [{ type: "text" as const, text: "hi" }] }] };
-const taskRules = new TaskRules(() => undefined, "UTC");
+const taskRules = new TaskRules(() => undefined, "UTC", 5);
 const never = new AbortController().signal;
 
 let home: string;
@@ -47,7 +47,7 @@ const say = (id: string): void => {
 };
 
 /** A live turn of a model that plays `steps`. */
-function begin(steps: readonly ScriptStep[]) {
+function begin(steps: readonly ScriptStep[], { agentNamesSessions = false } = {}) {
   if (store.waiting() === 0) say("m1");
   const claim = store.claimTurn("c", rules());
   if (claim === undefined) throw new Error("nothing to claim");
@@ -59,6 +59,7 @@ function begin(steps: readonly ScriptStep[]) {
     store,
     model,
     hostTools: new HostTools({
+      groupSync: { refresh: () => false, report: () => undefined },
       store,
       clock,
       log: { debug() {}, info() {}, warn() {}, error() {} },
@@ -79,7 +80,8 @@ function begin(steps: readonly ScriptStep[]) {
     onText: () => {},
     onReply: () => {},
     onDone: () => ended.push("done"),
-    onFailed: (error, retryable) => ended.push(`${error} ${retryable}`),
+    agentNamesSessions,
+    onFailed: (error) => ended.push(`${error.message} ${error.retryable}`),
   });
   const step = async (): Promise<ModelStreamPart[]> => {
     const parts: ModelStreamPart[] = [];
@@ -226,4 +228,20 @@ test("a fault of the provider decides for itself whether the run is worth anothe
   await step();
   live.event({ type: "failed", error: "the stream broke", retryable: true });
   expect(ended).toEqual([expect.stringMatching(/no such thing.* false$/)]);
+});
+
+describe("a runner that names its session", () => {
+  const sessionOf = () => store.turnOfSession(1)?.session;
+
+  test("is not heard: the host names conversations", () => {
+    const { live } = begin([answer]);
+    live.event({ type: "session", id: "another" });
+    expect(sessionOf()).toBeUndefined();
+  });
+
+  test("is heard where the agent keeps them itself, a few times a run", () => {
+    const { live } = begin([answer], { agentNamesSessions: true });
+    for (let n = 1; n <= 30; n++) live.event({ type: "session", id: `s${n}` });
+    expect(sessionOf()).toBe("s16");
+  });
 });

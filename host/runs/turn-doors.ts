@@ -8,17 +8,19 @@
 import { type HostToolCall, type HostToolOutcome, isHostTool } from "../../contracts/wire/tools.ts";
 import type { Boundary, Finish, Finished, JournalEntry, ToolResult, TurnEvent, TurnLimits } from "../../contracts/wire/turn.ts";
 import { boundText } from "../domain/bounded-text.ts";
-import { describeError, isHostError, RefusedError } from "../domain/errors.ts";
+import { describeError, HostError, isHostError, RefusedError } from "../domain/errors.ts";
 import { countMessages } from "../domain/prompt.ts";
 import { visibleReply } from "../domain/reply.ts";
 import type { TaskRules } from "../domain/task-rules.ts";
 import { type RunFigures, roomForMessages } from "../domain/turn.ts";
 import { type CollectedStep, collectStep } from "../models/model-step.ts";
+import type { AnthropicAnswer, AnthropicApi, AnthropicCall } from "../ports/anthropic-api.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { TurnDoors } from "../ports/link.ts";
 import type { Model, ModelCallOptions, ModelStreamPart } from "../ports/model.ts";
 import type { BatchRules, ClaimedTurn, StepRecord, Store, TaskEnd } from "../ports/store.ts";
 import type { HostTools } from "./host-tools.ts";
+import { PayloadCalls } from "./payload-calls.ts";
 
 export interface TurnDoorsOptions {
   readonly claim: ClaimedTurn;
@@ -31,6 +33,10 @@ export interface TurnDoorsOptions {
   /** UTF-8 bytes of one reply; the middle of a longer one is cut and marked. */
   readonly replyBytes: number;
   readonly batchRules: () => BatchRules;
+  /** See Sessions. */
+  readonly agentNamesSessions: boolean;
+  /** The model service of an agent that brings its own loop. Absent: there is no such door. */
+  readonly anthropic?: AnthropicApi;
   /** Anything the sandbox does; resets the idle timer. */
   readonly onActivity: () => void;
   readonly onText: (delta: string) => void;
@@ -38,14 +44,18 @@ export interface TurnDoorsOptions {
   /** The turn is closed in the store. */
   readonly onDone: () => void;
   /** The runner gives up. */
-  readonly onFailed: (error: string, retryable: boolean) => void;
+  readonly onFailed: (error: HostError) => void;
 }
 
 /** Steps the model may take while it also takes in new messages; past it they wait for the next turn. */
 const FOLLOW_UP_SHARE = 0.5;
 
+/** An agent that keeps its conversations itself begins a new one now and then; each name is a write. */
+const MAX_NAMES = 16;
+
 export class LiveTurn implements TurnDoors {
   readonly #o: TurnDoorsOptions;
+  readonly anthropic?: NonNullable<TurnDoors["anthropic"]>;
   /** Model steps so far, the one under way included. */
   #steps = 0;
   #toolCalls = 0;
@@ -60,6 +70,8 @@ export class LiveTurn implements TurnDoors {
   #unstored: StepRecord | undefined;
   #modelBusy = false;
   #modelFault: unknown;
+  #isSessionRefused = false;
+  #sessionsNamed = 0;
   #over = false;
   #firstTokenAt: number | null = null;
   #inputTokens = 0;
@@ -68,11 +80,17 @@ export class LiveTurn implements TurnDoors {
   constructor(options: TurnDoorsOptions) {
     this.#o = options;
     for (const entry of options.claim.journal) this.#replay(entry);
+    if (options.anthropic !== undefined) this.anthropic = this.#openAnthropic(options.anthropic);
   }
 
   /** A message for the newest input is on its way: to give the input again could say it twice. */
   get hasSpoken(): boolean {
     return this.#hasSpoken;
+  }
+
+  /** The conversation it goes on with cannot be taken up, as the agent or the provider says, and nothing has come of the turn yet. */
+  get isSessionRefused(): boolean {
+    return this.#isSessionRefused && this.#o.claim.session?.isNew === false && this.#steps === 0;
   }
 
   get figures(): RunFigures {
@@ -108,7 +126,8 @@ export class LiveTurn implements TurnDoors {
     if (event.type === "text") {
       this.#firstTokenAt ??= this.#o.clock.now();
       this.#o.onText(event.delta);
-    } else if (event.type === "failed") this.#fail(event.error, event.retryable);
+    } else if (event.type === "session") this.#nameSession(event.id);
+    else if (event.type === "failed") this.#fail(event);
   }
 
   result(result: ToolResult): void {
@@ -205,8 +224,19 @@ export class LiveTurn implements TurnDoors {
       });
     } catch (error) {
       free();
+      this.#modelFault = error;
       throw error;
     }
+  }
+
+  /** Each tool call of such an agent, which we do not see, brings one call of its model, as do its answers. */
+  #openAnthropic(api: AnthropicApi): NonNullable<TurnDoors["anthropic"]> {
+    const { clock, limits, onActivity } = this.#o;
+    const calls = new PayloadCalls({ api, clock, most: limits.steps + limits.toolCalls, onActivity });
+    return async (call: AnthropicCall, signal: AbortSignal): Promise<AnthropicAnswer> => {
+      this.#mustBeOpen();
+      return calls.make(call, signal);
+    };
   }
 
   #store(step: number, { content, inputTokens, outputTokens }: CollectedStep): void {
@@ -232,7 +262,7 @@ export class LiveTurn implements TurnDoors {
       const outcome = overLimit
         ? { text: `Tool-call limit of ${limits.toolCalls} reached; answer with what you have.`, isError: true }
         : isHostTool(name)
-          ? hostTools.run(name, input, { group: claim.group, turnId: claim.id, step, toolCallId })
+          ? hostTools.run(name, input, { group: claim.group, turnId: claim.id, step, toolCallId, ...ofTask(claim) })
           : { text: `There is no host tool ${name}.`, isError: true };
       store.recordResult(claim.id, { step, toolCallId, toolName: name, ...outcome }, clock.now());
       return outcome;
@@ -272,11 +302,20 @@ export class LiveTurn implements TurnDoors {
     return input;
   }
 
-  /** The runner reads a fault in mid-stream as text and cannot tell whether it will pass; we can. */
-  #fail(error: string, retryable: boolean): void {
-    const fault = this.#modelFault;
-    if (isHostError(fault)) this.#o.onFailed(describeError(fault), fault.retryable);
-    else this.#o.onFailed(error, retryable);
+  #nameSession(id: string): void {
+    const { agentNamesSessions, store, claim } = this.#o;
+    if (!agentNamesSessions || this.#sessionsNamed++ >= MAX_NAMES) return;
+    store.nameSession(claim.id, id);
+  }
+
+  /** The runner reads a fault of the model as text and cannot tell whether it will pass; we can. */
+  #fail({ error, retryable, staleSession }: Extract<TurnEvent, { type: "failed" }>): void {
+    const { agentNamesSessions, onFailed } = this.#o;
+    const fault = isHostError(this.#modelFault) ? this.#modelFault : undefined;
+    this.#isSessionRefused = fault?.code === "MODEL_INPUT_REFUSED" || (agentNamesSessions && staleSession === true);
+    onFailed(
+      new HostError("RUNNER_FAILED", fault === undefined ? error : describeError(fault), { retryable: fault?.retryable ?? retryable }),
+    );
   }
 
   #mustBeOpen(): void {
@@ -289,6 +328,10 @@ export class LiveTurn implements TurnDoors {
       throw new RefusedError("LINK_PROTOCOL", `Results of ${[...this.#open.keys()].join(", ")} are missing.`);
     }
   }
+}
+
+function ofTask({ task }: ClaimedTurn): { taskId?: string } {
+  return task === undefined ? {} : { taskId: task.id };
 }
 
 /** Calls `onEnd` when the stream has ended, failed or been given up. */

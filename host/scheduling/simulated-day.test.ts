@@ -166,7 +166,7 @@ test(
       rmSync(home, { recursive: true, force: true });
     });
     const clock = new FakeClock(START - 1);
-    const rules = new TaskRules(systemTimeZones().find, "UTC");
+    const rules = new TaskRules(systemTimeZones().find, "UTC", 5);
     const plans = Array.from({ length: TASKS }, (_, n) => plan(n));
     store.atomically(() => {
       for (let n = 0; n < GROUPS; n++) {

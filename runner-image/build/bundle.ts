@@ -19,6 +19,11 @@ const LAZY: Record<string, string> = {
   "host/cli/engine.ts": "cli-engine",
   "host/cli/config-check.ts": "cli-config-check",
   "host/cli/config-show.ts": "cli-config-show",
+  "host/cli/replay.ts": "cli-replay",
+  "host/cli/adopt.ts": "cli-adopt",
+  "host/cli/hand-back.ts": "cli-hand-back",
+  "host/cli/crosscheck.ts": "cli-crosscheck",
+  "host/adapters/anthropic-api/index.ts": "anthropic-api",
   "host/adapters/model-offline/index.ts": "model-offline",
   "host/adapters/model-scripted/index.ts": "model-scripted",
   "host/adapters/model-openai-compatible/index.ts": "model-openai-compatible",
@@ -68,7 +73,15 @@ const runner = await build({
   outdir: DIST,
   plugins: [englishZodLocales, withoutUndici],
 });
-const bundles = Object.entries({ ...host.metafile?.outputs, ...runner.metafile?.outputs }).filter(([path]) => path.endsWith(".cjs"));
+/** For an image that is not ours, with its own Node: NanoClaw's has 22. */
+const compat = await build({
+  ...common,
+  target: "node22",
+  entryPoints: { compat: "runner-image/compat/main.ts" },
+  outdir: DIST,
+  plugins: [englishZodLocales],
+});
+const bundles = Object.entries({ ...host.metafile?.outputs, ...runner.metafile?.outputs, ...compat.metafile?.outputs }).filter(([path]) => path.endsWith(".cjs"));
 const kilobytes = bundles.reduce((sum, [, { bytes }]) => sum + bytes, 0) / 1024;
 process.stderr.write(`build: ${bundles.length} bundles, ${Math.round(kilobytes)} KB\n`);
 writeFileSync(join(DIST, "package.json"), '{ "type": "commonjs" }\n');

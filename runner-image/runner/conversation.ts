@@ -10,6 +10,7 @@ import type {
   LanguageModelV4ToolResultPart,
   SharedV4ProviderOptions,
 } from "@ai-sdk/provider";
+import { EARLIER } from "../../contracts/wire/model.ts";
 import type { AssistantPart, JournalEntry, ToolResult } from "../../contracts/wire/turn.ts";
 
 export type ToolCall = Extract<AssistantPart, { type: "tool-call" }>;
@@ -24,10 +25,13 @@ export interface OpenStep {
 
 export class Conversation {
   private readonly system: string;
+  private readonly earlier: LanguageModelV4Message[];
   private readonly entries: JournalEntry[];
 
-  constructor(system: string, journal: readonly JournalEntry[]) {
+  /** `history`: the journals of earlier turns. */
+  constructor(system: string, history: readonly (readonly JournalEntry[])[], journal: readonly JournalEntry[]) {
     this.system = system;
+    this.earlier = history.flatMap(messagesOf).map((message) => ({ ...message, providerOptions: EARLIER }));
     this.entries = journal.slice();
   }
 
@@ -67,31 +71,35 @@ export class Conversation {
   }
 
   prompt(): LanguageModelV4Prompt {
-    const messages: LanguageModelV4Message[] = this.system === "" ? [] : [{ role: "system", content: this.system }];
-    for (const entry of this.entries) {
-      if (entry.kind === "input") messages.push({ role: "user", content: [{ type: "text", text: entry.text }] });
-      else if (entry.kind === "step") messages.push(...this.stepMessages(entry.step, entry.content));
-    }
-    return messages;
+    const system: LanguageModelV4Message[] = this.system === "" ? [] : [{ role: "system", content: this.system }];
+    return [...system, ...this.earlier, ...messagesOf(this.entries)];
   }
+}
 
-  /** Results follow the step that asked for them, in the order it asked: providers insist on both. */
-  private stepMessages(step: number, content: readonly AssistantPart[]): LanguageModelV4Message[] {
-    const calls = toolCalls(content);
-    const parts = content.filter((part) => (part.type === "tool-call" ? calls.includes(part) : part.type !== "text" || part.text !== ""));
-    if (parts.length === 0) return [];
-    const assistant: LanguageModelV4Message = { role: "assistant", content: parts.map(promptPart) };
-    return calls.length === 0 ? [assistant] : [assistant, { role: "tool", content: calls.map((call) => this.resultPart(step, call)) }];
-  }
+function messagesOf(entries: readonly JournalEntry[]): LanguageModelV4Message[] {
+  return entries.flatMap((entry): LanguageModelV4Message[] => {
+    if (entry.kind === "input") return [{ role: "user", content: [{ type: "text", text: entry.text }] }];
+    return entry.kind === "step" ? stepMessages(entry.step, entry.content, entries) : [];
+  });
+}
 
-  private resultPart(step: number, call: ToolCall): LanguageModelV4ToolResultPart {
-    const result = this.entries.find((entry) => entry.kind === "result" && entry.step === step && entry.toolCallId === call.toolCallId);
-    const output =
-      result?.kind !== "result"
-        ? ({ type: "error-text", value: "No result was recorded." } as const)
-        : ({ type: result.isError ? "error-text" : "text", value: result.text } as const);
-    return { type: "tool-result", toolCallId: call.toolCallId, toolName: call.toolName, output };
-  }
+/** Results follow the step that asked for them, in the order it asked: providers insist on both. */
+function stepMessages(step: number, content: readonly AssistantPart[], entries: readonly JournalEntry[]): LanguageModelV4Message[] {
+  const calls = toolCalls(content);
+  const parts = content.filter((part) => (part.type === "tool-call" ? calls.includes(part) : part.type !== "text" || part.text !== ""));
+  if (parts.length === 0) return [];
+  const assistant: LanguageModelV4Message = { role: "assistant", content: parts.map(promptPart) };
+  if (calls.length === 0) return [assistant];
+  return [assistant, { role: "tool", content: calls.map((call) => resultPart(step, call, entries)) }];
+}
+
+function resultPart(step: number, call: ToolCall, entries: readonly JournalEntry[]): LanguageModelV4ToolResultPart {
+  const result = entries.find((entry) => entry.kind === "result" && entry.step === step && entry.toolCallId === call.toolCallId);
+  const output =
+    result?.kind !== "result"
+      ? ({ type: "error-text", value: "No result was recorded." } as const)
+      : ({ type: result.isError ? "error-text" : "text", value: result.text } as const);
+  return { type: "tool-result", toolCallId: call.toolCallId, toolName: call.toolName, output };
 }
 
 /** Some models repeat an id within one step; the first call with it is the one that counts, as its key is what the host knows. */

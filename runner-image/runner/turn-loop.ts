@@ -52,7 +52,7 @@ class TurnLoop {
 
   constructor(task: TurnTask) {
     this.task = task;
-    this.conversation = new Conversation(task.start.system, task.start.journal);
+    this.conversation = new Conversation(task.start.system, task.start.history, task.start.journal);
   }
 
   async run(): Promise<void> {

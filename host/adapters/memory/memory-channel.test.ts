@@ -5,20 +5,26 @@ import type { DeliveryGuarantee } from "../../ports/channel.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { MemoryChannel, MemoryPlatform } from "./memory-channel.ts";
 
-function harness(platform: MemoryPlatform, clock: Clock, delivery: DeliveryGuarantee): ChannelHarness {
-  const channel = new MemoryChannel({ platform, clock, delivery });
+function harness(platform: MemoryPlatform, clock: Clock, delivery: DeliveryGuarantee, listsGroups: boolean): ChannelHarness {
+  const channel = new MemoryChannel({ platform, clock, delivery, listsGroups });
+  platform.groups = [
+    { chat: "memory:fam", name: "Family 🦀\nof “four”" },
+    { chat: "memory:empty", name: "" },
+  ];
   return {
     channel,
+    ...(listsGroups ? { groups: platform.groups } : {}),
     chat: "memory:main",
     say: (text) => void platform.say(text),
     delivered: async () => platform.replies,
-    restart: async () => harness(platform, clock, delivery),
+    restart: async () => harness(platform, clock, delivery, listsGroups),
     dispose: () => channel.close(),
   };
 }
 
 for (const delivery of ["idempotent", "uncertain"] as const) {
-  runChannelSuite(`memory twin, ${delivery}`, async (clock) => harness(new MemoryPlatform(clock), clock, delivery));
+  const listsGroups = delivery === "idempotent";
+  runChannelSuite(`memory twin, ${delivery}`, async (clock) => harness(new MemoryPlatform(clock), clock, delivery, listsGroups));
 }
 
 test("what is said while no channel is connected reaches the next one, once", async () => {

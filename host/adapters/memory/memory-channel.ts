@@ -6,7 +6,7 @@
  */
 import { HostError, RefusedError } from "../../domain/errors.ts";
 import type { InboundMessage } from "../../domain/message.ts";
-import type { ArrivalOptions, Channel, DeliveryGuarantee, Intake, OutboundReply, Receipt } from "../../ports/channel.ts";
+import type { ArrivalOptions, Channel, DeliveryGuarantee, Intake, OutboundReply, PlatformGroup, Receipt } from "../../ports/channel.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 
 const CHAT_PREFIX = "memory:";
@@ -34,6 +34,8 @@ export class MemoryPlatform {
   /** Replies as people find them, oldest first. */
   readonly replies: OutboundReply[] = [];
   readonly typing: MemoryTyping[] = [];
+  /** What a channel that lists groups is told. */
+  groups: readonly PlatformGroup[] = [];
   readonly #known = new Set<string>();
   readonly #clock: Clock;
   readonly #unread: Said[] = [];
@@ -124,11 +126,14 @@ export interface MemoryChannelOptions {
   readonly clock: Clock;
   /** Default "idempotent". */
   readonly delivery?: DeliveryGuarantee;
+  /** Default false: a platform that has no groups to list. */
+  readonly listsGroups?: boolean;
 }
 
 export class MemoryChannel implements Channel {
   readonly id = "memory";
   readonly delivery: DeliveryGuarantee;
+  readonly listGroups: Channel["listGroups"];
   /** What the intake answered, in order. */
   readonly receipts: Receipt[] = [];
   /** What `accept` threw other than INBOX_FULL; nothing is received after it. */
@@ -145,6 +150,7 @@ export class MemoryChannel implements Channel {
     this.#platform = options.platform;
     this.#clock = options.clock;
     this.delivery = options.delivery ?? "idempotent";
+    this.listGroups = options.listsGroups === true ? async () => this.#listed() : undefined;
   }
 
   owns(chat: string): boolean {
@@ -166,6 +172,11 @@ export class MemoryChannel implements Channel {
 
   typing(chat: string, on: boolean): void {
     if (this.#intake !== undefined) this.#platform.typing.push({ chat, on });
+  }
+
+  #listed(): readonly PlatformGroup[] {
+    if (this.#intake !== undefined) return this.#platform.groups;
+    throw new HostError("CHANNEL_UNREACHABLE", "The memory channel is not connected.", { retryable: true, hint: "Connect it first." });
   }
 
   async close(): Promise<void> {

@@ -4,6 +4,7 @@
  * Messages and answers are walked in prompt order. A message is answered by a `send_message` call, failed or not, or by the
  * text of a step that calls no tool; the result of any other tool belongs to the oldest message that waits for one.
  */
+import { isEarlier } from "../../../contracts/wire/model.ts";
 import type { ModelCallOptions } from "../../ports/model.ts";
 import { type Command, parseCommand, parseSay } from "./command.ts";
 
@@ -24,12 +25,13 @@ export interface Conversation {
   readonly steps: number;
 }
 
-/** `separately`: a text answers one message; otherwise it answers all that were waiting. */
+/** What earlier turns left unanswered stays so. `separately`: a text answers one message; otherwise it answers all that were waiting. */
 export function readConversation(prompt: readonly PromptMessage[], separately: boolean): Conversation {
   const pending: PendingMessage[] = [];
   let toolCalls = 0;
   let steps = 0;
   for (const message of prompt) {
+    if (isEarlier(message)) continue;
     if (message.role === "user") {
       for (const { text, saidAt } of messagesIn(textOf(message.content))) {
         pending.push({ text, command: parseCommand(text, saidAt), result: parseSay(text) });

@@ -6,11 +6,13 @@ import { createOfflineModel } from "./index.ts";
 type Prompt = ModelCallOptions["prompt"];
 type Tools = NonNullable<ModelCallOptions["tools"]>;
 
-const ALL_TOOLS: Tools = ["exec", "write_file", "read_file", "list_dir", "send_message"].map((name) => ({
+const ALL_TOOLS: Tools = ["exec", "write_file", "read_file", "list_dir", "schedule_task", "send_message"].map((name) => ({
   type: "function",
   name,
   inputSchema: { type: "object" },
 }));
+/** Of every message here. */
+const SAID_AT = "2026-01-01T00:00:00.000Z";
 const model = createOfflineModel();
 
 describe("what it says", () => {
@@ -38,20 +40,43 @@ describe("what it says", () => {
     ["read notes/a.txt", "read_file", { path: "notes/a.txt" }],
     ["LIST", "list_dir", { path: "." }],
     ["@Andy list notes", "list_dir", { path: "notes" }],
+    [
+      "@Andy Remind me in 90 seconds to call mum & dad",
+      "schedule_task",
+      { prompt: "say: call mum & dad", schedule_type: "once", schedule_value: "2026-01-01T00:01:30.000Z" },
+    ],
+    ["remind me in 0 seconds to breathe", "schedule_task", { prompt: "say: breathe", schedule_type: "once", schedule_value: SAID_AT }],
   ])("%j calls its tool", async (text, name, input) => {
     const { calls, finish } = await step(model, [user(wrap([text]))]);
     expect(calls).toEqual([{ id: "call-1", name, input }]);
     expect(finish).toBe("tool-calls");
   });
 
-  test.each(["run:", "run: ", "please run: ls", "write me a poem: spring", "read me the news", "list of all my lists", ""])(
-    "%j is no command",
-    async (message) => {
-      const { calls, text } = await step(model, [user(wrap([message]))]);
-      expect(calls).toEqual([]);
-      expect(text).toContain("offline model");
-    },
-  );
+  test.each([
+    "run:",
+    "run: ",
+    "please run: ls",
+    "write me a poem: spring",
+    "read me the news",
+    "list of all my lists",
+    "remind me in a minute to call",
+    "remind me to call",
+    "",
+  ])("%j is no command", async (message) => {
+    const { calls, text } = await step(model, [user(wrap([message]))]);
+    expect(calls).toEqual([]);
+    expect(text).toContain("offline model");
+  });
+
+  test("a reminder is counted from when it was said; where nobody knows when that was, it is no command", async () => {
+    const { calls, text } = await step(model, [user("remind me in 90 seconds to call mum")]);
+    expect(calls).toEqual([]);
+    expect(text).toContain("offline model");
+  });
+
+  test("what a reminder says when it is due is repeated as it is", async () => {
+    expect((await step(model, [user("say: call mum & <dad>")])).text).toBe("call mum & <dad>");
+  });
 
   test("the answer to a command is the tool's output, its ends cut as every reply's are", async () => {
     const output = "  two\nlines & <tags>\n";
@@ -194,7 +219,7 @@ function escapeText(text: string): string {
 }
 
 function wrap(texts: readonly string[]): string {
-  const lines = texts.map((text) => `<message sender="Ann &quot;A&quot;" time="2026-01-01T00:00:00.000Z">${escapeText(text)}</message>`);
+  const lines = texts.map((text) => `<message sender="Ann &quot;A&quot;" time="${SAID_AT}">${escapeText(text)}</message>`);
   return `<messages>\n${lines.join("\n")}\n</messages>`;
 }
 

@@ -121,7 +121,7 @@ describe("what the sandbox may not decide", () => {
 
 describe("a refusal", () => {
   test.each([
-    [400, "MODEL_REFUSED", false],
+    [400, "MODEL_INPUT_REFUSED", false],
     [403, "MODEL_REFUSED", false],
     [404, "MODEL_REFUSED", false],
     [408, "MODEL_UNREACHABLE", true],

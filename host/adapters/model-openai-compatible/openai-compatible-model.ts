@@ -6,10 +6,10 @@
  */
 import type { OpenAICompatibleProvider } from "@ai-sdk/openai-compatible";
 import { RefusedError } from "../../domain/errors.ts";
+import { createScrubber } from "../../domain/key-scrubber.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Model, ModelCallOptions } from "../../ports/model.ts";
 import { describeFailure } from "./failure.ts";
-import { createScrubber } from "./key-scrubber.ts";
 import { streamCall } from "./stream-call.ts";
 
 export interface OpenAICompatibleOptions {

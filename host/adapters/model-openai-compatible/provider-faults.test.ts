@@ -189,7 +189,7 @@ describe("a broken answer", () => {
       };
       flood();
     });
-    expect(error?.code).toBe("MODEL_REFUSED");
+    expect(error?.code).toBe("MODEL_INPUT_REFUSED");
     expect(error?.message.length).toBeLessThan(500);
   });
 

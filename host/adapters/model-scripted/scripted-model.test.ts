@@ -87,7 +87,7 @@ describe("which step is played", () => {
 describe("faults and delays", () => {
   test.each([
     [401, "MODEL_REFUSED", false],
-    [400, "MODEL_REFUSED", false],
+    [400, "MODEL_INPUT_REFUSED", false],
     [302, "MODEL_REFUSED", false],
     [408, "MODEL_UNREACHABLE", true],
     [429, "MODEL_UNREACHABLE", true],

@@ -1,9 +1,10 @@
 /**
  * The scripted model: plays recorded steps, for replays, benches and tests.
  *
- * It keeps no state. Which step is due follows from the prompt: step n of a turn (n = assistant messages already in it) plays
+ * It keeps no state. Which step is due follows from the prompt: step n of a turn (n = assistant messages already in it, those of earlier turns left out) plays
  * the first step whose `when` holds, else the n-th of those without `when`. A turn resumed from its journal goes on where it was.
  */
+import { isEarlier } from "../../../contracts/wire/model.ts";
 import { ModelCallError } from "../../domain/errors.ts";
 import { streamOfParts, tokensOf, type WholeStep, wholeStepParts } from "../../domain/model-step.ts";
 import { refusalOfStatus } from "../../domain/provider-refusal.ts";
@@ -55,7 +56,7 @@ export function createScriptedModel(options: ScriptedModelOptions): Model {
 }
 
 function stepsTaken(prompt: ModelCallOptions["prompt"]): number {
-  return prompt.filter((message) => message.role === "assistant").length;
+  return prompt.filter((message) => message.role === "assistant" && !isEarlier(message)).length;
 }
 
 function wholeStep(step: ScriptStep, prompt: ModelCallOptions["prompt"]): WholeStep {

@@ -1,5 +1,6 @@
 import { RefusedError } from "../../domain/errors.ts";
 import type { Group } from "../../domain/group.ts";
+import type { MountRequest } from "../../domain/mount-allowlist.ts";
 import type { Sqlite } from "./open.ts";
 
 interface GroupRow {
@@ -23,14 +24,15 @@ export function groupTable(db: Sqlite) {
   const parse = (row: unknown): Group | undefined => {
     if (row === undefined) return undefined;
     const { jid, name, folder, trigger_pattern, requires_trigger, container_config } = row as GroupRow;
-    const timeoutMs = groupTimeout(container_config);
+    const config = configOf(container_config);
     return {
       chat: jid,
       name,
       folder,
       trigger: trigger_pattern,
       requiresTrigger: requires_trigger !== 0,
-      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+      ...groupTimeout(config),
+      ...groupMounts(config),
     };
   };
 
@@ -57,13 +59,23 @@ export function groupTable(db: Sqlite) {
 }
 export type GroupTable = ReturnType<typeof groupTable>;
 
-/** `{"timeout": <milliseconds>}` among what the old program stored for a group; what cannot be read counts as not set. */
-function groupTimeout(config: string | null): number | undefined {
-  if (config === null) return undefined;
+/** What the old program stored for a group; what cannot be read counts as not set. */
+function configOf(json: string | null): { readonly timeout?: unknown; readonly additionalMounts?: unknown } {
   try {
-    const { timeout } = JSON.parse(config) as { timeout?: unknown };
-    return typeof timeout === "number" && timeout > 0 && Number.isFinite(timeout) ? timeout : undefined;
+    return Object(JSON.parse(json ?? "{}")) as object;
   } catch {
-    return undefined;
+    return {};
   }
+}
+
+function groupTimeout({ timeout }: ReturnType<typeof configOf>): Pick<Group, "timeoutMs"> {
+  return typeof timeout === "number" && timeout > 0 && Number.isFinite(timeout) ? { timeoutMs: timeout } : {};
+}
+
+function groupMounts({ additionalMounts }: ReturnType<typeof configOf>): Pick<Group, "mounts"> {
+  const mounts = (Array.isArray(additionalMounts) ? additionalMounts : []).filter((mount): mount is MountRequest => {
+    const { hostPath, containerPath } = Object(mount) as Record<string, unknown>;
+    return typeof hostPath === "string" && (containerPath === undefined || typeof containerPath === "string");
+  });
+  return mounts.length === 0 ? {} : { mounts };
 }

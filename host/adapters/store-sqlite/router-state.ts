@@ -13,6 +13,8 @@ export function routerState(db: Sqlite) {
   const read = (key: string): string => (get.get(key) as string | undefined) ?? "";
 
   return {
+    /** Leaves what is stored: an empty set of cursors is one, too. */
+    begin: (): void => void db.prepare("INSERT OR IGNORE INTO router_state (key, value) VALUES (?, '{}')").run(GIVEN),
     /** A message of a registered chat is stored. Inside a transaction of the caller, as the other one. */
     seen(timestamp: string): void {
       if (timestamp > read(SEEN)) put.run(SEEN, timestamp);
@@ -30,7 +32,7 @@ export function routerState(db: Sqlite) {
  * Into the inbox: what the old program had stored and not yet given to its agent, oldest first. Its own replies are among its
  * messages, told apart only by `name:` in front, so what begins like that stays out, as it did there (contract §3.2).
  */
-export function adoptWaiting(db: Sqlite, assistantName: string, now: number): void {
+export function adoptWaiting(db: Sqlite, chats: readonly string[], assistantName: string, now: number): void {
   const cursors = parseCursors((db.prepare("SELECT value FROM router_state WHERE key = ?").pluck().get(GIVEN) as string | undefined) ?? "");
   const adopt = db.prepare(
     `INSERT OR IGNORE INTO hermit_inbox (chat_jid, message_id, received_at)
@@ -38,7 +40,7 @@ export function adoptWaiting(db: Sqlite, assistantName: string, now: number): vo
      WHERE chat_jid = @chat AND timestamp > @cursor AND content NOT LIKE @own ESCAPE '\\' ORDER BY timestamp, rowid`,
   );
   const own = `${assistantName.replace(/[\\%_]/g, "\\$&")}:%`;
-  for (const chat of db.prepare("SELECT jid FROM registered_groups").pluck().all() as string[]) {
+  for (const chat of chats) {
     adopt.run({ now, chat, cursor: cursors[chat] ?? "", own });
   }
 }

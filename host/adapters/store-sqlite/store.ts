@@ -1,20 +1,24 @@
 import { join } from "node:path";
 import type { Store } from "../../ports/store.ts";
+import { chatTable } from "./chats.ts";
 import { groupTable } from "./groups.ts";
 import { inboxTable } from "./inbox.ts";
 import { openDatabase, type OpenOptions, storeFault } from "./open.ts";
 import { outboxTable } from "./outbox.ts";
 import { taskTable } from "./tasks.ts";
+import { sessionTable } from "./sessions.ts";
 import { turnTables } from "./turns.ts";
 
 /** Opens the store of a home folder (absolute path), creating and migrating it as needed. Errors: see openDatabase. */
 export function openStore(home: string, options: OpenOptions = {}): Store {
   const { db, generation, instance, close } = openDatabase(home, options);
+  const chats = chatTable(db);
   const groups = groupTable(db);
   const inbox = inboxTable(db, groups);
   const outbox = outboxTable(db);
   const tasks = taskTable(db, groups, outbox);
-  const turns = turnTables(db, generation, groups, inbox, outbox, tasks);
+  const sessions = sessionTable(db, outbox);
+  const turns = turnTables(db, generation, groups, inbox, outbox, tasks, sessions);
   const path = join(home, "store", "messages.db");
 
   const accept = db.transaction((...[message, options]: Parameters<Store["accept"]>) => inbox.put(message, options, false));
@@ -25,6 +29,12 @@ export function openStore(home: string, options: OpenOptions = {}): Store {
     return "refused";
   });
   const register = db.transaction(groups.register);
+  const remember = db.prepare("INSERT INTO hermit_meta VALUES (?, ?) ON CONFLICT DO NOTHING");
+  const notifyOnce = db.transaction((key: string, chat: string, text: string, now: number): boolean => {
+    if (remember.run(`told ${key}`, new Date(now).toISOString()).changes === 0) return false;
+    outbox.put({ turnId: null, effect: null, chat, replyVia: null, text, now });
+    return true;
+  });
 
   /** A driver's error becomes ours at this edge. */
   const guarded = <Args extends unknown[], Result>(call: (...args: Args) => Result) => {
@@ -46,6 +56,10 @@ export function openStore(home: string, options: OpenOptions = {}): Store {
     groupByChat: guarded(groups.byChat),
     registerGroup: guarded(register),
     changeGroup: guarded(groups.change),
+    nameChats: guarded(chats.name),
+    markNamesSynced: guarded(chats.markSynced),
+    namesSyncedAt: guarded(chats.syncedAt),
+    chats: guarded(chats.list),
     accept: guarded(accept),
     refuse: guarded(refuse),
     waiting: guarded(inbox.waiting),
@@ -60,18 +74,24 @@ export function openStore(home: string, options: OpenOptions = {}): Store {
     failTurn: guarded(turns.fail),
     endRun: guarded(turns.endRun),
     runs: guarded(turns.runs),
+    renewSession: guarded(sessions.renew),
+    nameSession: guarded(sessions.name),
+    turnOfSession: guarded(sessions.turn),
+    turnsOfSession: guarded(sessions.turnsAfter),
     tasks: guarded(tasks.list),
     task: guarded(tasks.find),
     createTask: guarded(tasks.create),
     changeTask: guarded(tasks.change),
     cancelTask: guarded(tasks.cancel),
     runTaskNow: guarded(tasks.runNow),
+    taskRuns: guarded(tasks.runs),
     nextDue: guarded(tasks.nextDue),
     claimDue: guarded(tasks.claimDue),
     say: guarded((chat: string, text: string, now: number) => outbox.put({ turnId: null, effect: "say", chat, replyVia: null, text, now })),
     notify: guarded((chat: string, text: string, now: number) =>
       outbox.put({ turnId: null, effect: null, chat, replyVia: null, text, now }),
     ),
+    notifyOnce: guarded(notifyOnce),
     outboxHeads: guarded(outbox.heads),
     markSending: guarded(outbox.markSending),
     markSent: guarded(outbox.markSent),

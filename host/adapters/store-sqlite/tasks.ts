@@ -1,6 +1,7 @@
 import { MAIN_FOLDER } from "../../domain/group.ts";
-import type { CatchUp, ContextMode, Task, TaskOutcome, TaskStatus } from "../../domain/task.ts";
-import type { DueDecision } from "../../domain/task-rules.ts";
+import type { CatchUp, ContextMode, Task, TaskOutcome, TaskRun, TaskStatus } from "../../domain/task.ts";
+import { type DueDecision, undated } from "../../domain/task-rules.ts";
+import type { RunOutcome } from "../../domain/turn.ts";
 import type { CloseTask, TaskChange } from "../../ports/task-store.ts";
 import type { GroupTable } from "./groups.ts";
 import type { Sqlite } from "./open.ts";
@@ -24,6 +25,24 @@ interface TaskRow {
   failures: number | null;
 }
 
+interface RunRow {
+  run_at: string;
+  duration_ms: number;
+  status: string;
+  error: string | null;
+  outcome: string | null;
+  runs: number;
+  steps: number;
+  input_tokens: number;
+  output_tokens: number;
+}
+
+/** Logged runs kept of each task, the newest: a week of an hourly one. Without a bound a task that runs each minute leaves half a million rows a year. */
+const RUNS_KEPT = 200;
+
+/** By id, not by time: somebody may have set the clock back. */
+const RUNS_PAST = "SELECT id FROM task_run_logs WHERE task_id = ? ORDER BY id DESC LIMIT -1 OFFSET ?";
+
 /** Of an occurrence that waits or runs. */
 export interface Occurrence {
   readonly seq: number;
@@ -32,8 +51,8 @@ export interface Occurrence {
 }
 
 const SELECT = `SELECT t.*, o.time_zone, o.catch_up, o.failures FROM scheduled_tasks t LEFT JOIN hermit_tasks o ON o.task_id = t.id`;
-/** Active, dated, and neither waiting nor running. The plus keeps SQLite from the index on status, which holds nearly every task. Text compares as time: both are ISO 8601 UTC with milliseconds. */
-const DUE = `+t.status = 'active' AND t.next_run IS NOT NULL
+/** Active, dated, and neither waiting nor running. The plus keeps SQLite from the index on status, which holds nearly every task. Text compares as time: both are ISO 8601 UTC with milliseconds; only years past 9999 begin with a plus, which a comma is next to, and would be the past. */
+const DUE = `+t.status = 'active' AND t.next_run >= ','
   AND NOT EXISTS (SELECT 1 FROM hermit_occurrences c WHERE c.task_id = t.id AND c.ended_at IS NULL)`;
 
 /** Our additions of a task whose row they are; columns of theirs by ours. */
@@ -53,6 +72,10 @@ export function taskTable(db: Sqlite, groups: GroupTable, outbox: OutboxTable) {
   const ofFolder = db.prepare(`${SELECT} WHERE t.group_folder = ? ORDER BY t.created_at DESC, t.id DESC`);
   const byId = db.prepare(`${SELECT} WHERE t.id = ?`);
   const due = db.prepare(`${SELECT} WHERE ${DUE} AND t.next_run <= ? ORDER BY t.next_run, t.created_at, t.id`);
+  // SQLite writes the time it has read as the host would have, or nothing.
+  const notOurs = db.prepare(
+    `${SELECT} WHERE t.status = 'active' AND t.next_run IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', t.next_run) IS NOT t.next_run`,
+  );
   const earliest = db.prepare(`SELECT min(t.next_run) FROM scheduled_tasks t WHERE ${DUE}`).pluck();
   const insert = db.prepare(
     `INSERT INTO scheduled_tasks (id, group_folder, chat_jid, prompt, schedule_type, schedule_value, next_run, last_run, last_result, status, created_at, context_mode)
@@ -62,12 +85,11 @@ export function taskTable(db: Sqlite, groups: GroupTable, outbox: OutboxTable) {
     `INSERT INTO hermit_tasks (task_id, time_zone, catch_up, failures) VALUES (@id, @timeZone, @catchUp, @failures)
      ON CONFLICT(task_id) DO UPDATE SET time_zone = excluded.time_zone, catch_up = excluded.catch_up, failures = excluded.failures`,
   );
-  const deleteLogs = db.prepare("DELETE FROM task_run_logs WHERE task_id = ?");
+  const deleteFigures = db.prepare(`DELETE FROM hermit_task_runs WHERE log_id IN (${RUNS_PAST})`);
+  const deleteLogs = db.prepare(`DELETE FROM task_run_logs WHERE id IN (${RUNS_PAST})`);
   const deleteTask = db.prepare("DELETE FROM scheduled_tasks WHERE id = ?");
   const deleteOurs = db.prepare("DELETE FROM hermit_tasks WHERE task_id = ?");
-  const dropWaiting = db.prepare(
-    "UPDATE hermit_occurrences SET ended_at = claimed_at WHERE task_id = ? AND turn_id IS NULL AND ended_at IS NULL",
-  );
+  const dropWaiting = db.prepare("DELETE FROM hermit_occurrences WHERE task_id = ? AND turn_id IS NULL AND ended_at IS NULL");
   const open = db.prepare(
     "INSERT INTO hermit_occurrences (task_id, group_folder, due_at, claimed_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
   );
@@ -76,8 +98,18 @@ export function taskTable(db: Sqlite, groups: GroupTable, outbox: OutboxTable) {
   );
   const give = db.prepare("UPDATE hermit_occurrences SET turn_id = ? WHERE seq = ?");
   const ofTurn = db.prepare("SELECT task_id, due_at FROM hermit_occurrences WHERE turn_id = ?");
-  const end = db.prepare("UPDATE hermit_occurrences SET ended_at = ? WHERE turn_id = ?");
+  const end = db.prepare("DELETE FROM hermit_occurrences WHERE turn_id = ?");
   const log = db.prepare("INSERT INTO task_run_logs (task_id, run_at, duration_ms, status, result, error) VALUES (?, ?, ?, ?, ?, ?)");
+  // Steps go on counting when a turn is begun again, tokens begin at none.
+  const logFigures = db.prepare(
+    `INSERT OR REPLACE INTO hermit_task_runs (log_id, turn_id, outcome, runs, steps, input_tokens, output_tokens)
+     SELECT @logId, @turnId, @outcome, count(*), coalesce(max(steps), 0), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0)
+       FROM hermit_runs WHERE turn_id = @turnId`,
+  );
+  const newestRuns = db.prepare(
+    `SELECT l.run_at, l.duration_ms, l.status, l.error, r.outcome, r.runs, r.steps, r.input_tokens, r.output_tokens
+     FROM task_run_logs l LEFT JOIN hermit_task_runs r ON r.log_id = l.id WHERE l.task_id = ? ORDER BY l.id DESC LIMIT ?`,
+  );
 
   const find = (id: string): Task | undefined => parse(byId.get(id));
   const iso = (ms: number): string => new Date(ms).toISOString();
@@ -106,7 +138,7 @@ export function taskTable(db: Sqlite, groups: GroupTable, outbox: OutboxTable) {
     }),
     cancel: db.transaction((id: string): void => {
       dropWaiting.run(id);
-      deleteLogs.run(id);
+      dropRunsPast(id, 0);
       deleteTask.run(id);
       deleteOurs.run(id);
     }),
@@ -114,6 +146,7 @@ export function taskTable(db: Sqlite, groups: GroupTable, outbox: OutboxTable) {
       const task = find(id);
       return task !== undefined && open.run(id, task.folder, now, now).changes === 1;
     }),
+    runs: (id: string, limit: number): readonly TaskRun[] => newestRuns.all(id, limit).map(parseRun),
     nextDue(): number | undefined {
       const next = earliest.get() as string | null;
       return next === null ? undefined : Date.parse(next);
@@ -128,14 +161,23 @@ export function taskTable(db: Sqlite, groups: GroupTable, outbox: OutboxTable) {
           folders.add(task.folder);
         } else if (decision.kind === "skip") change(task, { nextRun: decision.nextRun });
         else {
-          change(task, { status: "paused", lastRun: iso(now), lastResult: `Error: ${decision.error}` });
-          writeLog(task.id, now, 0, { result: null, error: decision.error });
-          const main = groups.byFolder(MAIN_FOLDER);
-          if (main !== undefined) outbox.put({ turnId: null, effect: null, chat: main.chat, replyVia: null, text: decision.notice, now });
+          rest(task, decision, now);
         }
       }
       return [...folders];
     }),
+    /** Tasks whose next run is no time would be due for ever or never: they are paused, each with the reason that is returned. Inside a transaction of the caller. */
+    pauseUndated(now: number): readonly { readonly task: string; readonly error: string }[] {
+      const tasks = notOurs.all().map((row) => parse(row) as Task);
+      return tasks
+        .filter(({ nextRun }) => !isOurTime(nextRun))
+        .map((task) => {
+          const said = undated(task);
+          rest(task, said, now);
+          change(task, { nextRun: null });
+          return { task: task.id, error: said.error };
+        });
+    },
 
     /** The group's oldest occurrence that waits, and whose task still exists. Inside a transaction of the caller. */
     nextWaiting(folder: string): Occurrence | undefined {
@@ -148,25 +190,60 @@ export function taskTable(db: Sqlite, groups: GroupTable, outbox: OutboxTable) {
       const row = ofTurn.get(turnId) as { task_id: string } | undefined;
       return row === undefined ? undefined : find(row.task_id);
     },
-    /** Ends the turn's occurrence. A task cancelled meanwhile leaves nothing to write. Inside a transaction of the caller. */
-    close(turnId: number, startedAt: number, outcome: TaskOutcome, closeTask: CloseTask, now: number): void {
+    /** Ends the turn's occurrence. False: the task was cancelled meanwhile, there is nothing to write. Inside a transaction of the caller. */
+    close(turnId: number, startedAt: number, outcome: TaskOutcome, closeTask: CloseTask, now: number): boolean {
       const row = ofTurn.get(turnId) as { task_id: string; due_at: number } | undefined;
-      if (row === undefined) return;
-      end.run(now, turnId);
+      if (row === undefined) return false;
+      end.run(turnId);
       const task = find(row.task_id);
-      if (task === undefined) return;
+      if (task === undefined) return false;
       const { notice, ...changes } = closeTask(task, row.due_at, outcome);
       change(task, { ...changes, lastRun: iso(now) });
-      writeLog(task.id, now, now - startedAt, outcome);
+      writeLog(task.id, turnId, now, now - startedAt, outcome);
       if (notice !== undefined) outbox.put({ turnId: null, effect: null, chat: task.chat, replyVia: null, text: notice, now });
+      return true;
     },
   };
 
-  function writeLog(id: string, now: number, durationMs: number, { result, error }: TaskOutcome): void {
-    log.run(id, iso(now), durationMs, error === null ? "success" : "error", result, error);
+  /** Without having run: the main group is told. */
+  function rest(task: Task, { error, notice }: { readonly error: string; readonly notice: string }, now: number): void {
+    change(task, { status: "paused", lastRun: iso(now), lastResult: `Error: ${error}` });
+    writeLog(task.id, null, now, 0, { result: null, error, outcome: "failed" });
+    const main = groups.byFolder(MAIN_FOLDER);
+    if (main !== undefined) outbox.put({ turnId: null, effect: null, chat: main.chat, replyVia: null, text: notice, now });
+  }
+
+  function writeLog(id: string, turnId: number | null, now: number, durationMs: number, { result, error, outcome }: TaskOutcome): void {
+    const logId = log.run(id, iso(now), durationMs, error === null ? "success" : "error", result, error).lastInsertRowid;
+    logFigures.run({ logId, turnId, outcome });
+    dropRunsPast(id, RUNS_KEPT);
+  }
+
+  function dropRunsPast(id: string, kept: number): void {
+    deleteFigures.run(id, kept);
+    deleteLogs.run(id, kept);
   }
 }
 export type TaskTable = ReturnType<typeof taskTable>;
+
+function isOurTime(text: string | null): boolean {
+  const at = Date.parse(text ?? "");
+  return !Number.isNaN(at) && new Date(at).toISOString() === text;
+}
+
+function parseRun(row: unknown): TaskRun {
+  const run = row as RunRow;
+  return {
+    endedAt: run.run_at,
+    durationMs: run.duration_ms,
+    outcome: (run.outcome ?? (run.status === "success" ? "done" : "failed")) as RunOutcome,
+    error: run.error,
+    figures:
+      run.outcome === null
+        ? undefined
+        : { runs: run.runs, steps: run.steps, inputTokens: run.input_tokens, outputTokens: run.output_tokens },
+  };
+}
 
 function parse(row: unknown): Task | undefined {
   if (row === undefined) return undefined;

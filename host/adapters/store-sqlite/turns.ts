@@ -5,6 +5,7 @@ import type { GroupTable } from "./groups.ts";
 import type { InboxTable } from "./inbox.ts";
 import type { Sqlite } from "./open.ts";
 import type { OutboxTable } from "./outbox.ts";
+import type { SessionTable } from "./sessions.ts";
 import type { TaskTable } from "./tasks.ts";
 
 interface TurnRow {
@@ -16,7 +17,15 @@ interface TurnRow {
   started_at: number;
 }
 
-export function turnTables(db: Sqlite, generation: number, groups: GroupTable, inbox: InboxTable, outbox: OutboxTable, tasks: TaskTable) {
+export function turnTables(
+  db: Sqlite,
+  generation: number,
+  groups: GroupTable,
+  inbox: InboxTable,
+  outbox: OutboxTable,
+  tasks: TaskTable,
+  sessions: SessionTable,
+) {
   const unfinished = db.prepare(
     "SELECT id, group_folder, chat_jid, reply_via, task_id, started_at FROM hermit_turns WHERE group_folder = ? AND state = 'running' ORDER BY id LIMIT 1",
   );
@@ -41,7 +50,7 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
     "SELECT id, group_folder, chat_jid, reply_via, task_id, started_at FROM hermit_turns WHERE id = ? AND state = 'running'",
   );
   const openTurn = db.prepare(
-    "INSERT INTO hermit_turns (group_folder, chat_jid, reply_via, state, started_at, task_id) VALUES (?, ?, ?, 'running', ?, ?)",
+    "INSERT INTO hermit_turns (group_folder, chat_jid, reply_via, state, started_at, task_id, session_id) VALUES (?, ?, ?, 'running', ?, ?, ?)",
   );
   const moveTurn = db.prepare("UPDATE hermit_turns SET state = ?, ended_at = ?, error = ? WHERE id = ? AND state = 'running'");
   const countRuns = db.prepare(
@@ -99,7 +108,8 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
     const attempt = runs + 1;
     const runId = Number(openRun.run(turn.id, attempt, generation, now).lastInsertRowid);
     const entries = (journal.all(turn.id) as string[]).map((body) => JournalEntry.parse(JSON.parse(body)));
-    return { id: turn.id, group, replyVia: turn.replyVia, runId, attempt, failures, task: tasks.ofTurn(turn.id), journal: entries };
+    const [task, session] = [tasks.ofTurn(turn.id), sessions.claimed(turn.id, turn.folder)];
+    return { id: turn.id, group, replyVia: turn.replyVia, runId, attempt, failures, task, session, journal: entries };
   };
   /** Messages of a turn that was given up are there again when somebody says something new, once (contract §4). */
   const retake = (folder: string, chat: string): boolean => {
@@ -121,9 +131,9 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
     write(turn.id, { kind: "input", text }, rules.now);
     return text;
   };
-  const closeTask = (turn: TurnRow, error: string | null, end: TaskEnd | undefined, now: number): void => {
-    if (end !== undefined) tasks.close(turn.id, turn.started_at, { result: end.result, error }, end.close, now);
-  };
+  /** False: no task's, or one that was cancelled meanwhile. After the end of the run, whose figures are copied. */
+  const closeTask = (turn: TurnRow, outcome: RunOutcome, error: string | null, end: TaskEnd | undefined, now: number): boolean =>
+    end !== undefined && tasks.close(turn.id, turn.started_at, { result: end.result, error, outcome }, end.close, now);
   const running = (turnId: number): TurnRow | undefined => turnById.get(turnId) as TurnRow | undefined;
 
   return {
@@ -135,7 +145,8 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
       const occurrence = group === undefined ? undefined : tasks.nextWaiting(folder);
       if (occurrence !== undefined) {
         const { task, seq } = occurrence;
-        const id = Number(openTurn.run(folder, task.chat, null, rules.now, task.id).lastInsertRowid);
+        const session = task.contextMode === "group" ? sessions.ofGroup(folder) : null;
+        const id = Number(openTurn.run(folder, task.chat, null, rules.now, task.id, session).lastInsertRowid);
         tasks.give(seq, id);
         write(id, { kind: "input", text: task.prompt }, rules.now);
         return begin({ id, replyVia: null, folder }, rules.now);
@@ -143,7 +154,7 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
       const retook = group === undefined || only === "tasks" ? false : retake(group.folder, group.chat);
       const batch = group === undefined || only === "tasks" ? undefined : inbox.batch(group, rules);
       if (group === undefined || batch === undefined) return undefined;
-      const id = Number(openTurn.run(folder, group.chat, batch.replyVia, rules.now, null).lastInsertRowid);
+      const id = Number(openTurn.run(folder, group.chat, batch.replyVia, rules.now, null, sessions.ofGroup(folder)).lastInsertRowid);
       inbox.assign(id, batch.messages);
       if (retook) markRetook.run(id);
       write(id, { kind: "input", text: rules.format(batch.messages) }, rules.now);
@@ -189,6 +200,9 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
         if (turn === undefined) return undefined;
         const { now, rules } = finish;
         if (finish.step !== undefined) write(turnId, { kind: "step", step: finish.step.step, content: [...finish.step.content] }, now);
+        if (turn.task_id === null) {
+          sessions.establish({ id: turnId, folder: turn.group_folder, chat: turn.chat_jid, replyVia: turn.reply_via }, now);
+        }
         if (finish.reply !== "") {
           const effect = `reply.${finish.step?.step ?? "last"}`;
           outbox.put({ turnId, effect, chat: turn.chat_jid, replyVia: turn.reply_via, text: finish.reply, now });
@@ -196,7 +210,7 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
         const more = rules === undefined ? undefined : takeInput(turn, rules);
         if (more !== undefined) return more;
         endRun(finish.runId, "done", null, now, finish.figures);
-        closeTask(turn, null, finish.taskEnd, now);
+        closeTask(turn, "done", null, finish.taskEnd, now);
         const state: TurnState = outbox.openOf(turnId) > 0 ? "delivering" : "done";
         moveTurn.run(state, state === "done" ? now : null, null, turnId);
         return undefined;
@@ -206,8 +220,9 @@ export function turnTables(db: Sqlite, generation: number, groups: GroupTable, i
       const turn = running(turnId);
       if (turn === undefined) return;
       endRun(failure.runId, failure.outcome, failure.error, failure.now, failure.figures);
-      outbox.put({ turnId, effect: "notice", chat: turn.chat_jid, replyVia: turn.reply_via, text: failure.notice, now: failure.now });
-      closeTask(turn, failure.error, failure.taskEnd, failure.now);
+      // A task says for itself what is to be told of its failure.
+      if (!closeTask(turn, failure.outcome, failure.error, failure.taskEnd, failure.now))
+        outbox.put({ turnId, effect: "notice", chat: turn.chat_jid, replyVia: turn.reply_via, text: failure.notice, now: failure.now });
       moveTurn.run("failed", failure.now, failure.error, turnId);
       if (failure.outcome !== "stopped" && failure.isPoisoned !== true && turn.task_id === null) markUnanswered.run(turnId);
     }),

@@ -1,0 +1,4 @@
+import { transcriptsSuite } from "../../../contracts/suites/transcripts.ts";
+import { MemoryTranscripts } from "./memory-transcripts.ts";
+
+transcriptsSuite(() => new MemoryTranscripts());

@@ -1,0 +1,1 @@
+export { createTranscripts } from "./transcripts.ts";
