@@ -37,6 +37,8 @@ let ipcFolders: string[];
 /** What the agent's processes got on standard input. */
 let inputs: Record<string, unknown>[];
 let calls: AnthropicCall[];
+/** Before each answer of the agent's model. */
+let answering: () => Promise<void>;
 let store: Store;
 let host: Host;
 
@@ -45,6 +47,7 @@ beforeEach(() => {
   clock = new FakeClock();
   platform = new MemoryPlatform(clock);
   [ipcFolders, inputs, calls] = [[], [], []];
+  answering = async () => undefined;
 });
 afterEach(async () => {
   const closing = host.close();
@@ -82,8 +85,8 @@ async function open({ groups, endsAt = clock.now() + DAY_MS }: { groups?: readon
     runner: async (stream, signal) => {
       const ipcPath = mkdtempSync(join(tmpdir(), "hermit-ipc-"));
       ipcFolders.push(ipcPath);
-      const quiet = { resultMs: 20, nothingMs: 40, heldMs: 60 };
-      await runCompat({ stream, signal, pid: 1, ipcPath, startPayload: puppet(ipcPath), quiet });
+      const patience = { resultMs: 10, nothingMs: 20, heldMs: 60, leaveMs: 100 };
+      await runCompat({ stream, signal, pid: 1, ipcPath, startPayload: puppet(ipcPath), patience });
       return 0;
     },
   });
@@ -95,7 +98,10 @@ async function open({ groups, endsAt = clock.now() + DAY_MS }: { groups?: readon
       runtime: own,
       workspaces,
       transcripts: createTranscripts(home),
-      timeZones: { find: () => ({ name: "UTC", stretchAt: () => ({ from: -Infinity, until: Infinity, offset: 0, before: 0 }) }), local: () => "UTC" },
+      timeZones: {
+        find: () => ({ name: "UTC", stretchAt: () => ({ from: -Infinity, until: Infinity, offset: 0, before: 0 }) }),
+        local: () => "UTC",
+      },
       links: createLinkServer(),
       model: createOfflineModel(),
       channels: [new MemoryChannel({ platform, clock, delivery: "idempotent" })],
@@ -110,6 +116,7 @@ async function open({ groups, endsAt = clock.now() + DAY_MS }: { groups?: readon
         anthropic: {
           async call(call) {
             calls.push(call);
+            await answering();
             const answer = { content: [{ type: "text", text: `answer ${calls.length}` }] };
             return { status: 200, contentType: "application/json", body: ReadableStream.from([Buffer.from(JSON.stringify(answer))]) };
           },
@@ -189,8 +196,24 @@ describe("a turn of the old agent", () => {
 
   test("may say several things: all are sent in order, without what it keeps to itself", async () => {
     await open();
-    await say(script({ reply: "one" }, { noise: "a log line\n" }, { reply: "<internal>hm</internal>" }, { reply: "<internal>so</internal>two" }));
+    await say(
+      script({ reply: "one" }, { noise: "a log line\n" }, { reply: "<internal>hm</internal>" }, { reply: "<internal>so</internal>two" }),
+    );
     expect(texts()).toEqual(["one", "two"]);
+  });
+
+  test("that says something while its model is still at work is heard at once, and waited for", async () => {
+    await open();
+    const working = Promise.withResolvers<void>();
+    answering = () => working.promise;
+    platform.say(script({ wonder: "what else?" }, { reply: "one" }, { await: join(home, "go") }, { reply: "two" }));
+    await platform.replied(1);
+    expect(outcomes()).toEqual([null]);
+    writeFileSync(join(home, "go"), "");
+    await platform.replied(2);
+    working.resolve();
+    await host.settled();
+    expect([texts(), outcomes()]).toEqual([["one", "two"], ["done"]]);
   });
 
   test("that has nothing to say ends without a reply", async () => {
@@ -234,6 +257,12 @@ describe("a turn of the old agent", () => {
     expect(outcomes()).toEqual(["failed", "failed"]);
   });
 
+  test("that says something and then fails has said it", async () => {
+    await open();
+    await say(script({ reply: "half of it" }, { error: "no luck" }));
+    expect(texts()).toEqual(["half of it", `${NOTICE_MARK} I could not finish this: no luck`]);
+  });
+
   test("that fails after it said something is not tried again, so nothing is said twice", async () => {
     await open();
     await say(script({ file: "messages/1.json", body: { type: "message", chatJid: "memory:main", text: "on it" } }, { error: "no luck" }));
@@ -255,7 +284,11 @@ describe("a turn of the old agent", () => {
   test("of a task has its notice, is no part of the group's conversation, and its result is the task's", async () => {
     await open();
     await say(script({ reply: "hi", session: "abc" }));
-    host.ask("main", "schedule_task", { prompt: script({ reply: "done", session: "task-1" }), schedule_type: "once", schedule_value: "2026-01-01T00:00:01" });
+    host.ask("main", "schedule_task", {
+      prompt: script({ reply: "done", session: "task-1" }),
+      schedule_type: "once",
+      schedule_value: "2026-01-01T00:00:01",
+    });
     clock.advance(SECOND_MS);
     await host.settled();
     expect(inputs[1]).toMatchObject({ isScheduledTask: true, prompt: expect.stringMatching(/^do: /) });
@@ -319,7 +352,10 @@ describe("files of the agent", () => {
     await say(
       script(
         { file: "messages/1.json", body: { type: "message", chatJid: "memory:main", text: "to main", groupFolder: "main", isMain: true } },
-        { file: "tasks/1.json", body: { type: "schedule_task", prompt: "p", schedule_type: "once", schedule_value: "2030-01-01", targetJid: "memory:main" } },
+        {
+          file: "tasks/1.json",
+          body: { type: "schedule_task", prompt: "p", schedule_type: "once", schedule_value: "2030-01-01", targetJid: "memory:main" },
+        },
         { file: "tasks/2.json", body: { type: "register_group", jid: "x@g.us", name: "X", folder: "x", trigger: "@A", isMain: true } },
         { file: "messages/2.json", body: { type: "message", chatJid: "memory:fam", text: "to myself" } },
         { reply: "done" },
@@ -327,7 +363,7 @@ describe("files of the agent", () => {
       "fam",
     );
     expect(texts()).toEqual(["heard hello", "to myself", "done"]);
-    expect([store.tasks(), store.groups().map(({ folder }) => folder)]).toEqual([[], ["main", "fam"]]);
+    expect([store.tasks(), store.groups().length]).toEqual([[], 2]);
     await say(script({ file: "messages/1.json", body: { type: "message", chatJid: "memory:fam", text: "from main" } }, { exit: 0 }));
     expect(platform.replies.at(-1)).toMatchObject({ chat: "memory:fam", text: "from main" });
   });
@@ -336,7 +372,9 @@ describe("files of the agent", () => {
     await open();
     const busy = join(home, "busy");
     const wait = [{ make: busy }, { await: join(home, "go") }] as const;
-    platform.say(script({ file: "messages/1.json", body: { type: "message", chatJid: "memory:main", text: "once" } }, ...wait, { reply: "done" }));
+    platform.say(
+      script({ file: "messages/1.json", body: { type: "message", chatJid: "memory:main", text: "once" } }, ...wait, { reply: "done" }),
+    );
     await until(() => texts().includes("once") && existsSync(busy));
     const closing = host.close();
     clock.advance(SECOND_MS);
@@ -365,6 +403,7 @@ describe("what the agent may know", () => {
     for (const chat of ["main", "fam"]) {
       await say("hello", chat === "main" ? undefined : chat);
       host.ask(chat, "schedule_task", { prompt: `for ${chat}`, schedule_type: "interval", schedule_value: "60000" });
+      clock.advance(1);
     }
     store.nameChats([{ chat: "old@g.us", name: "Old" }], clock.now());
     const shown = async (file: string, chat?: string): Promise<unknown> => {

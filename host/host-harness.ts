@@ -15,8 +15,7 @@ import { openStore } from "./adapters/store-sqlite/index.ts";
 import { streamOfParts, type WholeStep, wholeStepParts } from "./domain/model-step.ts";
 import type { Zone } from "./domain/schedule-zone.ts";
 import { createHost, type Host, type HostSettings } from "./host.ts";
-import type { Channel } from "./ports/channel.ts";
-import type { DeliveryGuarantee } from "./ports/channel.ts";
+import type { Channel, DeliveryGuarantee } from "./ports/channel.ts";
 import type { Model, ModelCallOptions } from "./ports/model.ts";
 import type { Store } from "./ports/store.ts";
 import type { Transcripts } from "./ports/transcripts.ts";
@@ -100,6 +99,8 @@ export interface TestParts {
   readonly runner?: (link: Duplex, signal: AbortSignal) => Promise<number>;
   /** Default: files in the home. */
   readonly transcripts?: Transcripts;
+  /** Default: one on the platform. */
+  readonly channels?: readonly Channel[];
   readonly over?: Partial<HostSettings>;
 }
 
@@ -136,7 +137,7 @@ export class TestHost {
         timeZones: { find: (name) => (name === "UTC" ? UTC : undefined), local: () => "UTC" },
         links: createLinkServer(),
         model: parts.model ?? createOfflineModel(),
-        channels: [new MemoryChannel({ platform, clock, delivery, listsGroups })],
+        channels: parts.channels ?? [new MemoryChannel({ platform, clock, delivery, listsGroups })],
         clock,
         log: { debug() {}, info() {}, warn: (_fields, message) => this.warnings.push(message), error() {} },
         random: () => 0,

@@ -3,12 +3,14 @@ import { join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { type ErrorCode, isHostError } from "./domain/errors.ts";
 import { EXIT_FAILED, EXIT_USAGE } from "./cli/exit-codes.ts";
+import type { ExportOptions } from "./cli/incident-export.ts";
 import { VERSION } from "./version.ts";
 
 /** The same place seen from the source tree and from the bundle. */
 const RECORDED = join(import.meta.dirname, "..", "fixtures", "golden", "scenarios");
+const BENCH = join(import.meta.dirname, "..", "bench", "results", "latest.json");
 
-const USAGE_ERRORS: readonly ErrorCode[] = ["CONFIG_INVALID", "SCENARIO_INVALID"];
+const USAGE_ERRORS: readonly ErrorCode[] = ["CONFIG_INVALID", "SCENARIO_INVALID", "FOLDER_TAKEN"];
 
 function program(): Command {
   const hermit = new Command("hermit")
@@ -83,6 +85,32 @@ function program(): Command {
     .action(async (scenarios: string[], options: { dir?: string; json?: boolean; driver?: string; diff?: string }) => {
       const { replayScenarios } = await import("./cli/replay.ts");
       process.exitCode = await replayScenarios(scenarios, { ...options, dir: options.dir ?? RECORDED });
+    });
+  hermit
+    .command("record")
+    .argument("<folder>", "where to: a new or an empty folder, beside other scenarios or alone in its parent")
+    .description("as `run`, and what happens becomes a scenario that `replay` plays; it holds what was said")
+    .option("--jsonl", "as of `run`")
+    .option("--group <folder>", "as of `run`")
+    .action(async (folder: string, options: { jsonl?: boolean; group?: string }) => {
+      const { record } = await import("./cli/record.ts");
+      process.exitCode = await record(folder, { ...hermit.opts(), ...options });
+    });
+  hermit
+    .command("incident")
+    .description("what happened on a home, for somebody else")
+    .command("export")
+    .description("write a stretch of a home's past into a folder: a scenario that `replay` plays, rows, configuration, log; without secrets")
+    .option("--since <when>", "ISO 8601, or how long ago: 90m, 2h, 3d (default: 24h)")
+    .option("--until <when>", "likewise (default: now)")
+    .option("--group <folder>", "this group alone")
+    .option("--out <folder>", "where to: a new or an empty folder (default: hermit-incident-<time>)")
+    .option("--with-texts", "show texts, names, chats and folders instead of placeholders")
+    .option("--log <file>", "the host's log (default: the journal of the service `hermit`)")
+    .option("--json", "say what was written as JSON")
+    .action(async (options: Omit<ExportOptions, "bench">) => {
+      const { exportIncident } = await import("./cli/incident-export.ts");
+      await exportIncident({ ...hermit.opts(), ...options, bench: BENCH });
     });
   hermit
     .command("adopt")

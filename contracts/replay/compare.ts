@@ -9,7 +9,7 @@ import { asRecorded, compareTables } from "./compare-tables.ts";
 import { CORRECTIONS, CUT_SHORT } from "./corrections.ts";
 import type { Dump, Lack, Observed } from "./driver.ts";
 import type { Binding, Scenario } from "./scenario.ts";
-import { messageLines } from "./script.ts";
+import { spokenLines } from "./script.ts";
 
 /** The host's own words to a chat begin so; they are set aside. */
 const NOTICE = "[hermit]";
@@ -97,9 +97,9 @@ function inputsOf(lacks: readonly Lack[]): (one: Seen, facts: Map<string, string
     if (one.obs === "run") {
       const conversation = lacks.includes("sessions") ? "" : ` ${conversations.ofRun(one)}`;
       facts.set(one.group, `${one.scheduled ? "task" : "messages"}${one.isMain ? " as main" : ""} in ${one.chat}${conversation}`);
-      return [one.group, spoken(one.prompt).map((line) => `${facts.get(one.group)}: ${line}`)];
+      return [one.group, spokenLines(one.prompt).map((line) => `${facts.get(one.group)}: ${line}`)];
     }
-    if (one.obs === "followup") return [one.group, spoken(one.text).map((line) => `${facts.get(one.group)}: ${line}`)];
+    if (one.obs === "followup") return [one.group, spokenLines(one.text).map((line) => `${facts.get(one.group)}: ${line}`)];
     return undefined;
   };
 }
@@ -127,11 +127,6 @@ class Conversations {
     this.#known.set(key, conversation);
     return conversation;
   }
-}
-
-/** A message without text starts nothing here (contract §8.23), and whether the agent sees it beside another is free. */
-function spoken(input: string): readonly string[] {
-  return messageLines(input).filter((line) => !/^<message [^>]*>\s*<\/message>$/.test(line));
 }
 
 function bySubject(

@@ -73,7 +73,7 @@ export class Script {
 
   /** The turns this input completes, in order; none: the rest of the recorded input is still to come. */
   take(folder: string, text: string): readonly ScriptedTurn[] {
-    const open = [...(this.#open.get(folder) ?? []), ...messageLines(text)];
+    const open = [...(this.#open.get(folder) ?? []), ...scriptLines(text)];
     const recorded = this.#recorded.get(folder) ?? [];
     // What was recorded need not happen here: inputs that only the faulty host gave are passed over.
     if (!this.#isBinding)
@@ -153,7 +153,18 @@ export function messageLines(input: string): readonly string[] {
 }
 
 function linesOf(one: Extract<Binding, { obs: "run" | "followup" }>): readonly string[] {
-  return messageLines(one.obs === "run" ? one.prompt : one.text);
+  return scriptLines(one.obs === "run" ? one.prompt : one.text);
+}
+
+/** A message without text starts nothing here (contract §8.23), and whether the agent sees it beside another is free. */
+export function spokenLines(input: string): readonly string[] {
+  return messageLines(input).filter((line) => !/^<message [^>]*>\s*<\/message>$/.test(line));
+}
+
+/** By what is said; of an input in which nothing is, by what there is. */
+function scriptLines(input: string): readonly string[] {
+  const spoken = spokenLines(input);
+  return spoken.length === 0 ? messageLines(input) : spoken;
 }
 
 /** As many of each as `lines` has. */

@@ -7,6 +7,7 @@ import { beforeAll, expect, test } from "vitest";
 import * as z from "zod";
 import { FakeClock } from "../../host/adapters/memory/fake-clock.ts";
 import { MemoryTranscripts } from "../../host/adapters/memory/memory-transcripts.ts";
+import { payloadModel } from "../../host/adapters/model-payload/index.ts";
 import { openStore } from "../../host/adapters/store-sqlite/index.ts";
 import { systemTimeZones } from "../../host/adapters/time-zones-system/index.ts";
 import { isHostError } from "../../host/domain/errors.ts";
@@ -14,7 +15,6 @@ import type { Group } from "../../host/domain/group.ts";
 import type { Task, TaskStatus } from "../../host/domain/task.ts";
 import { createHost, type Host } from "../../host/host.ts";
 import type { Store } from "../../host/ports/store.ts";
-import { puppetModel } from "../../host/replay/puppet-model.ts";
 import { ReplayPlatform } from "../../host/replay/replay-channel.ts";
 import { ScriptedSandboxes } from "../../host/replay/scripted-sandboxes.ts";
 import type { HostToolOutcome } from "../wire/tools.ts";
@@ -167,7 +167,7 @@ class Door {
         timeZones: systemTimeZones(),
         transcripts: new MemoryTranscripts(),
         workspaces: { prepare: () => ({ mounts: [], user: { uid: 1, gid: 1 } }) },
-        model: puppetModel,
+        model: payloadModel,
         channels: [this.#platform.channel()],
         clock: new FakeClock(START),
         log: { debug() {}, info() {}, warn() {}, error() {} },

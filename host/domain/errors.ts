@@ -41,6 +41,7 @@ export const ERROR_CODES = {
   DELIVERY_FAILED: "A channel could not deliver a reply.",
   CHANNEL_UNREACHABLE: "A channel's platform did not answer, or the channel is not connected.",
   SCENARIO_INVALID: "What was to be replayed is no recorded scenario.",
+  FOLDER_TAKEN: "The folder that was to be written holds something already.",
   CONTROL_UNREACHABLE: "No host is running on this home folder.",
   LINK_PROTOCOL: "The other end of the link broke its protocol.",
 } as const;

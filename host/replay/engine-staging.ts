@@ -11,6 +11,7 @@ import type { Duplex } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { systemClock } from "../adapters/clock-system/index.ts";
 import { createLinkServer } from "../adapters/link-http2/index.ts";
+import { partsOf } from "../adapters/model-payload/index.ts";
 import { createDockerRuntime } from "../adapters/sandbox-docker/index.ts";
 import { createTranscripts } from "../adapters/transcripts-jsonl/index.ts";
 import { createWorkspaces } from "../adapters/workspace-fs/index.ts";
@@ -21,7 +22,6 @@ import type { LinkServer, TurnDoors } from "../ports/link.ts";
 import type { Log } from "../ports/log.ts";
 import type { Sandbox, SandboxRuntime } from "../ports/sandbox-runtime.ts";
 import { ModelAgent } from "./model-agent.ts";
-import { partsOf } from "./puppet-model.ts";
 import type { Stage, Staging, Surroundings } from "./staging.ts";
 
 export interface EngineOptions {

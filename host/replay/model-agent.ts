@@ -6,9 +6,9 @@ import type { LanguageModelV4Prompt } from "@ai-sdk/provider";
 import type { AgentAction } from "../../contracts/replay/scenario.ts";
 import type { Script, ScriptedTurn } from "../../contracts/replay/script.ts";
 import { isEarlier } from "../../contracts/wire/model.ts";
+import type { Said } from "../adapters/model-payload/index.ts";
 import { ModelCallError } from "../domain/errors.ts";
 import { visibleReply } from "../domain/reply.ts";
-import type { Said } from "./puppet-model.ts";
 import { isOver, toolCallOf } from "./scripted-agent.ts";
 
 export interface ModelAgentOptions {

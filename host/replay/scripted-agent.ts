@@ -123,7 +123,7 @@ class Run {
     await this.#doors.tool(name, { step, toolCallId, input });
   }
 
-  /** The replay's model says what it is asked to say (puppet-model.ts). */
+  /** The replay's model says what it is asked to say (host/adapters/model-payload). */
   async #modelStep(says: object): Promise<void> {
     this.#step++;
     const prompt: LanguageModelV4Prompt = [{ role: "user", content: [{ type: "text", text: JSON.stringify(says) }] }];

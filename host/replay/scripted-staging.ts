@@ -1,6 +1,6 @@
 /** Agents in this process: no engine, no sockets, no bytes. What happens between two moments of the replay's clock is promises alone. */
 import { MemoryTranscripts } from "../adapters/memory/memory-transcripts.ts";
-import { puppetModel } from "./puppet-model.ts";
+import { payloadModel } from "../adapters/model-payload/index.ts";
 import { createScriptedAgent } from "./scripted-agent.ts";
 import { ScriptedSandboxes } from "./scripted-sandboxes.ts";
 import type { Staging } from "./staging.ts";
@@ -27,7 +27,7 @@ export function scriptedStaging(): Staging {
         parts: {
           runtime: sandboxes,
           links: sandboxes,
-          model: puppetModel,
+          model: payloadModel,
           workspaces: { prepare: () => ({ mounts: [], user: { uid: 1, gid: 1 } }) },
           transcripts,
         },

@@ -20,6 +20,8 @@ const LAZY: Record<string, string> = {
   "host/cli/config-check.ts": "cli-config-check",
   "host/cli/config-show.ts": "cli-config-show",
   "host/cli/replay.ts": "cli-replay",
+  "host/cli/record.ts": "cli-record",
+  "host/cli/incident-export.ts": "cli-incident-export",
   "host/cli/adopt.ts": "cli-adopt",
   "host/cli/hand-back.ts": "cli-hand-back",
   "host/cli/crosscheck.ts": "cli-crosscheck",
@@ -81,7 +83,9 @@ const compat = await build({
   outdir: DIST,
   plugins: [englishZodLocales],
 });
-const bundles = Object.entries({ ...host.metafile?.outputs, ...runner.metafile?.outputs, ...compat.metafile?.outputs }).filter(([path]) => path.endsWith(".cjs"));
+const bundles = Object.entries({ ...host.metafile?.outputs, ...runner.metafile?.outputs, ...compat.metafile?.outputs }).filter(([path]) =>
+  path.endsWith(".cjs"),
+);
 const kilobytes = bundles.reduce((sum, [, { bytes }]) => sum + bytes, 0) / 1024;
 process.stderr.write(`build: ${bundles.length} bundles, ${Math.round(kilobytes)} KB\n`);
 writeFileSync(join(DIST, "package.json"), '{ "type": "commonjs" }\n');

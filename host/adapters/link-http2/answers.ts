@@ -70,6 +70,13 @@ export function answerModelError(stream: ServerHttp2Stream, denial: Denial): voi
   answerJson(stream, denial.status, error);
 }
 
+/** In the form of Anthropic's own errors, which the agent's library shows. */
+export function answerAnthropicError(stream: ServerHttp2Stream, { status, message }: Denial): void {
+  const type =
+    status >= 500 ? "api_error" : status === 429 ? "rate_limit_error" : status === 403 ? "permission_error" : "invalid_request_error";
+  answerJson(stream, status, { type: "error", error: { type, message } });
+}
+
 function answer(stream: ServerHttp2Stream, status: number, body: string | undefined): void {
   if (stream.destroyed || stream.closed) return;
   // An answer that has begun cannot be taken back; broken off, it says that it is not whole. (`close` would end it in order first.)

@@ -8,15 +8,17 @@
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import { performServerHandshake } from "node:http2";
 import type { Duplex } from "node:stream";
+import { ANTHROPIC_BASE_PATH, anthropicPath, type AnthropicPath } from "../../../contracts/wire/anthropic.ts";
 import { MODEL_ID_HEADER, MODEL_STEP_PATH } from "../../../contracts/wire/model.ts";
 import { HostToolCall, TOOL_PATH_PREFIX } from "../../../contracts/wire/tools.ts";
 import { BOUNDARY_PATH, FINISH_PATH, Finish, RESULT_PATH, TURN_PATH, ToolResult, type TurnFeed } from "../../../contracts/wire/turn.ts";
 import { SandboxError } from "../../domain/errors.ts";
 import type { LinkServer, LinkSession, TurnDoors } from "../../ports/link.ts";
-import { answerEmpty, answerJson, answerModelError, answerRefusal, DoorRefusal, denialFor } from "./answers.ts";
+import { answerAnthropicError, answerEmpty, answerJson, answerModelError, answerRefusal, DoorRefusal, denialFor } from "./answers.ts";
+import { parseAnthropicCall } from "./anthropic-call.ts";
 import { DEFAULT_LINK_LIMITS, type LinkLimits } from "./limits.ts";
 import { modelCallSchema } from "./model-call.ts";
-import { writeParts } from "./model-door.ts";
+import { writeBytes, writeParts } from "./model-door.ts";
 import { BodyBudget, parseJson } from "./request-body.ts";
 import { openTurnFeed, writeFrame } from "./turn-feed.ts";
 
@@ -140,7 +142,8 @@ class Http2Link implements LinkSession {
   private async route(stream: ServerHttp2Stream, path: string, headers: IncomingHttpHeaders): Promise<void> {
     const { doors } = this;
     const tool = path.startsWith(TOOL_PATH_PREFIX) ? path.slice(TOOL_PATH_PREFIX.length) : undefined;
-    const known = [TURN_PATH, RESULT_PATH, BOUNDARY_PATH, FINISH_PATH, MODEL_STEP_PATH].includes(path);
+    const anthropic = doors.anthropic === undefined ? undefined : anthropicPath(path);
+    const known = anthropic !== undefined || [TURN_PATH, RESULT_PATH, BOUNDARY_PATH, FINISH_PATH, MODEL_STEP_PATH].includes(path);
     if (!known && (tool === undefined || !TOOL_NAME.test(tool))) throw new DoorRefusal(404, "There is no such door.");
     if (headers[":method"] !== "POST") throw new DoorRefusal(405, "Every door takes POST.");
     if (path === TURN_PATH) return this.openFeed(stream);
@@ -148,6 +151,7 @@ class Http2Link implements LinkSession {
     try {
       if (this.ended) return;
       if (path === MODEL_STEP_PATH) await this.modelStep(stream, headers, body);
+      else if (anthropic !== undefined) await this.passOn(stream, anthropic, headers, body);
       else if (path === RESULT_PATH) {
         doors.result(parseJson(ToolResult, body));
         answerEmpty(stream);
@@ -189,14 +193,26 @@ class Http2Link implements LinkSession {
     }
     if (headers["ai-language-model-streaming"] === "false") throw new DoorRefusal(400, "Only streamed model steps are served.");
     const options = parseJson(modelCallSchema, body);
+    await this.whileOpen(stream, async (gone) => writeParts(stream, await this.doors.model(modelId, options, gone), gone));
+  }
+
+  private async passOn(stream: ServerHttp2Stream, path: AnthropicPath, headers: IncomingHttpHeaders, body: Buffer): Promise<void> {
+    const call = parseAnthropicCall(path, headers, body);
+    await this.whileOpen(stream, async (gone) => {
+      const answer = await this.doors.anthropic?.(call, gone);
+      if (answer !== undefined) await writeBytes(stream, answer, gone);
+    });
+  }
+
+  /** Runs `call` with a signal that fires when the sandbox no longer waits for the answer. */
+  private async whileOpen(stream: ServerHttp2Stream, call: (gone: AbortSignal) => Promise<void>): Promise<void> {
     if (this.modelSteps >= this.limits.modelSteps) throw new DoorRefusal(429, "Too many model steps at once.");
     const gone = new AbortController();
     stream.once("close", () => gone.abort());
     if (stream.closed) gone.abort();
     this.modelSteps++;
     try {
-      const parts = await this.doors.model(modelId, options, gone.signal);
-      await writeParts(stream, parts, gone.signal);
+      await call(gone.signal);
     } finally {
       this.modelSteps--;
     }
@@ -208,6 +224,7 @@ function refuse(stream: ServerHttp2Stream, path: string, error: unknown): void {
   try {
     const denial = denialFor(error);
     if (path === MODEL_STEP_PATH) answerModelError(stream, denial);
+    else if (path.startsWith(ANTHROPIC_BASE_PATH)) answerAnthropicError(stream, denial);
     else answerRefusal(stream, denial);
   } catch {
     stream.destroy();

@@ -2,13 +2,14 @@
  * What a sandbox may put into a model call: a whitelist, because the call is made with the host's key.
  *
  * Left out on purpose, since each of them lets a hijacked runner reach past the door:
- * - provider options on the call, on user, system and tool messages: some providers merge them into the request body,
+ * - provider options on the call and on messages, but for our own mark of earlier turns: some providers merge them into the request body,
  *   where they could name another model or a URL; on assistant parts they stay, as signed reasoning has to be replayed;
  * - tools run by the provider (web search, code): they are network;
  * - files by URL or provider reference: the provider would fetch what the sandbox names;
  * - headers.
  */
 import * as z from "zod";
+import { EARLIER, isEarlier } from "../../../contracts/wire/model.ts";
 import type { ModelCallOptions } from "../../ports/model.ts";
 
 const MAX_BASE64_CHECK = /^[A-Za-z0-9+/_-]*={0,2}$/;
@@ -46,11 +47,18 @@ const AssistantContent = z.discriminatedUnion("type", [
   z.object({ type: z.literal("tool-call"), toolCallId: z.string(), toolName: z.string(), input: z.unknown(), ...replayed }),
 ]);
 
+const Message = z.object({
+  providerOptions: z
+    .unknown()
+    .optional()
+    .transform((providerOptions) => (isEarlier({ providerOptions: Object(providerOptions) }) ? EARLIER : undefined)),
+});
+
 const PromptMessage = z.discriminatedUnion("role", [
   z.object({ role: z.literal("system"), content: z.string() }),
-  z.object({ role: z.literal("user"), content: z.array(z.discriminatedUnion("type", [Text, File])) }),
-  z.object({ role: z.literal("assistant"), content: z.array(AssistantContent) }),
-  z.object({
+  Message.extend({ role: z.literal("user"), content: z.array(z.discriminatedUnion("type", [Text, File])) }),
+  Message.extend({ role: z.literal("assistant"), content: z.array(AssistantContent) }),
+  Message.extend({
     role: z.literal("tool"),
     content: z.array(z.object({ type: z.literal("tool-result"), toolCallId: z.string(), toolName: z.string(), output: ToolOutput })),
   }),

@@ -1,6 +1,7 @@
-/** One model step: the call in, its V4 parts out as server-sent events. */
+/** Answers of models as they are written: a step's V4 parts as server-sent events, and another service's bytes as they come. */
 import { once } from "node:events";
 import type { ServerHttp2Stream } from "node:http2";
+import type { AnthropicAnswer } from "../../ports/anthropic-api.ts";
 import type { ModelStreamPart } from "../../ports/model.ts";
 
 /** Writes parts until the stream ends, waiting where the runner reads slowly. Rejects when the runner is gone. */
@@ -22,6 +23,17 @@ export async function writeParts(stream: ServerHttp2Stream, parts: ReadableStrea
     gone.removeEventListener("abort", cancel);
     cancel();
   }
+}
+
+/** Passes an answer on, waiting where it is read slowly. Rejects when it broke off, or its reader is gone. */
+export async function writeBytes(stream: ServerHttp2Stream, answer: AnthropicAnswer, gone: AbortSignal): Promise<void> {
+  const { status, contentType, retryAfter, body } = answer;
+  stream.respond({ ":status": status, "content-type": contentType, ...(retryAfter === undefined ? {} : { "retry-after": retryAfter }) });
+  for await (const chunk of body as AsyncIterable<Uint8Array>) {
+    if (gone.aborted) return;
+    if (!stream.write(chunk)) await once(stream, "drain", { signal: gone });
+  }
+  stream.end();
 }
 
 /** A source that fails in the middle ends with an `error` part: the answer has begun, so its status can no longer say it. */

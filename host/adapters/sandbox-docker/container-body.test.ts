@@ -16,6 +16,7 @@ const socket: BodyOptions = {
   init: true,
   podman: false,
   entrypoint: undefined,
+  scratch: [],
 };
 
 test("a sandbox is created with every limit and every lock, and nothing in its environment but the link", () => {
@@ -81,6 +82,15 @@ test("Podman's own temporary folders are closed", () => {
   const { Tmpfs } = containerBody(spec, { ...socket, podman: true }).HostConfig;
   expect(Object.keys(Tmpfs)).toEqual(["/tmp", "/run", "/var/tmp"]);
   for (const path of ["/run", "/var/tmp"]) expect(Tmpfs[path]).toMatch(/^ro,.*size=65536/);
+});
+
+test("further folders in memory are bounded and closed as /tmp is, and take nothing else along", () => {
+  const body = containerBody(spec, { ...socket, scratch: ["/workspace/ipc"] });
+  const { HostConfig: plain, ...rest } = containerBody(spec, socket);
+  expect(body).toEqual({
+    ...rest,
+    HostConfig: { ...plain, Tmpfs: { "/tmp": plain.Tmpfs["/tmp"], "/workspace/ipc": plain.Tmpfs["/tmp"] } },
+  });
 });
 
 test("an entrypoint named instead of the image's comes without the image's arguments", () => {

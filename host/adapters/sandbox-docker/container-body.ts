@@ -35,6 +35,8 @@ export interface BodyOptions {
   readonly init: boolean;
   readonly podman: boolean;
   readonly entrypoint: readonly string[] | undefined;
+  /** Further folders in memory, made as `/tmp` is. */
+  readonly scratch: readonly string[];
 }
 
 export type ContainerBody = ReturnType<typeof containerBody>;
@@ -71,7 +73,7 @@ export function containerBody(spec: SandboxSpec, options: BodyOptions) {
       MemorySwap: memoryBytes,
       PidsLimit: pids,
       NanoCpus: Math.round(cpus * NANO),
-      Tmpfs: temporaryFolders(tmpBytes, options.podman),
+      Tmpfs: temporaryFolders(tmpBytes, options),
       ShmSize: SHM_BYTES,
       Ulimits: [ulimit("core", 0), ulimit("nofile", OPEN_FILES), ulimit("nproc", PROCESSES_PER_USER)],
       OomScoreAdj: OOM_SCORE_ADJUSTMENT,
@@ -97,11 +99,12 @@ function ownerLabels(owner: SandboxOwner): Record<string, string> {
 }
 
 /** `exec`: the workspace can run programs anyway, and without it builds in /tmp break. */
-function temporaryFolders(tmpBytes: number, podman: boolean): Record<string, string> {
+function temporaryFolders(tmpBytes: number, { podman, scratch }: BodyOptions): Record<string, string> {
   const tmp = `rw,exec,nosuid,nodev,size=${tmpBytes},mode=1777`;
+  const writable = Object.fromEntries(["/tmp", ...scratch].map((path) => [path, tmp]));
   // With a read-only root Podman adds a writable tmpfs without a size on /run and /var/tmp; named here, they are empty and closed.
   const closed = "ro,noexec,nosuid,nodev,size=65536,mode=755,notmpcopyup";
-  return podman ? { "/tmp": tmp, "/run": closed, "/var/tmp": closed } : { "/tmp": tmp };
+  return podman ? { ...writable, "/run": closed, "/var/tmp": closed } : writable;
 }
 
 function bind(source: string, target: string, readOnly: boolean) {

@@ -28,8 +28,12 @@ export interface DockerRuntimeOptions {
   readonly link: "socket" | "stdio";
   readonly clock: Clock;
   readonly log: Log;
-  /** Instead of the image's own entrypoint. For suites that run their own program in the image. */
+  /** Instead of the image's own entrypoint: for suites, and for an image that holds no runner of ours. */
   readonly entrypoint?: readonly string[];
+  /** Folders in memory beside `/tmp`, each with its size as bound; all count as the sandbox's memory. Default: none. */
+  readonly scratch?: readonly string[];
+  /** What to do where the image is missing. Default: build ours. */
+  readonly imageHint?: string;
   /** Instead of the engine behind `socketPath`. For tests that break it on purpose. */
   readonly engine?: Engine;
 }
@@ -54,12 +58,12 @@ class DockerRuntime implements SandboxRuntime {
   }
 
   async check(): Promise<RuntimeReport> {
-    const { clock, image, socketPath, runtimeDir, link } = this.#options;
+    const { clock, image, imageHint, socketPath, runtimeDir, link } = this.#options;
     if (link === "socket") assertRoomForSockets(runtimeDir);
     this.#facts = undefined;
     const facts = await this.#askFacts();
     await callEngine(clock, `Cannot look for image ${image}`, (call) => this.#engine.inspectImage(image, call)).catch((error: unknown) => {
-      throw statusOf(Object(error).cause) === 404 ? imageMissing(image, error) : error;
+      throw statusOf(Object(error).cause) === 404 ? imageMissing({ image, imageHint }, error) : error;
     });
     return { engine: `${isPodman(facts) ? "Podman" : "Docker"} ${facts.ServerVersion} at ${socketPath}`, image };
   }
@@ -104,8 +108,19 @@ class DockerRuntime implements SandboxRuntime {
   }
 
   async #start(spec: SandboxSpec, signal: AbortSignal): Promise<Sandbox> {
-    const { image, runtimeDir, link, entrypoint, clock, log } = this.#options;
-    const parts = { engine: this.#engine, facts: () => this.#askFacts(), image, runtimeDir, link, entrypoint, clock, log };
+    const { image, imageHint, runtimeDir, link, entrypoint, scratch = [], clock, log } = this.#options;
+    const parts = {
+      engine: this.#engine,
+      facts: () => this.#askFacts(),
+      image,
+      imageHint,
+      runtimeDir,
+      link,
+      entrypoint,
+      scratch,
+      clock,
+      log,
+    };
     const sandbox = await startContainer(parts, spec, signal);
     this.#alive.set(sandbox.id, sandbox);
     void sandbox.removed.then(() => this.#alive.delete(sandbox.id));

@@ -1,2 +1,2 @@
-export { createDockerRuntime } from "./docker-runtime.ts";
+export { createDockerRuntime, type DockerRuntimeOptions } from "./docker-runtime.ts";
 export { sweepRuntimeDir } from "./link-folder.ts";

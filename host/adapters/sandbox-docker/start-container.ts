@@ -25,9 +25,11 @@ export interface StartParts {
   readonly engine: Engine;
   readonly facts: () => Promise<EngineFacts>;
   readonly image: string;
+  readonly imageHint: string | undefined;
   readonly runtimeDir: string;
   readonly link: "socket" | "stdio";
   readonly entrypoint: readonly string[] | undefined;
+  readonly scratch: readonly string[];
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -61,6 +63,7 @@ export async function startContainer(parts: StartParts, spec: SandboxSpec, signa
     init: hasInit(facts),
     podman: isPodman(facts),
     entrypoint: parts.entrypoint,
+    scratch: parts.scratch,
   });
   const container = await deadline.race(pending.create(body));
 
@@ -140,7 +143,7 @@ class PendingContainer {
   }
 
   async create(body: ReturnType<typeof containerBody>): Promise<EngineContainer> {
-    const { engine, image, log } = this.#parts;
+    const { engine, log } = this.#parts;
     const creating = engine.create(this.#name, body);
     this.#creating = creating.then(
       (made) => engine.container(made.Id),
@@ -149,7 +152,7 @@ class PendingContainer {
     );
     const made = await creating.catch((cause: unknown): never => {
       if (statusOf(cause) !== NOT_FOUND) throw engineError("Cannot create a sandbox", cause);
-      throw imageMissing(image, cause);
+      throw imageMissing(this.#parts, cause);
     });
     for (const warning of made.Warnings ?? []) log.warn({ sandbox: made.Id, warning }, "the container engine warns about a new sandbox");
     return engine.container(made.Id);
@@ -177,9 +180,12 @@ class PendingContainer {
   }
 }
 
-export function imageMissing(image: string, cause: unknown): SandboxError {
+export function imageMissing(
+  { image, imageHint = "Run `make image`." }: Pick<StartParts, "image" | "imageHint">,
+  cause: unknown,
+): SandboxError {
   return new SandboxError("IMAGE_MISSING", `The container engine has no image ${image}.`, {
-    hint: "Run `make image`.",
+    hint: imageHint,
     retryable: false,
     cause,
   });

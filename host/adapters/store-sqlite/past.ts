@@ -77,6 +77,8 @@ export type TaskSettingsRow = Row & {
   readonly failures: number;
 };
 
+export type SessionRow = Row & { readonly group_folder: string; readonly session_id: string };
+
 /** How the tables stand at the moment of reading, whatever stretch is asked for. */
 export interface Standing {
   readonly groups: readonly GroupRow[];
@@ -85,7 +87,7 @@ export interface Standing {
   readonly taskSettings: readonly TaskSettingsRow[];
   /** Newest first. */
   readonly taskLogs: readonly TaskLogRow[];
-  readonly sessions: readonly Row[];
+  readonly sessions: readonly SessionRow[];
   readonly routerState: readonly Row[];
 }
 
@@ -105,6 +107,8 @@ export interface Past {
   readonly inbox: readonly InboxRow[];
   /** Those that wait or run; of one that has ended the turn is what remains. */
   readonly occurrences: readonly Row[];
+  /** Of each group the conversation of its last turn before the stretch. */
+  readonly sessionsBefore: readonly SessionRow[];
   readonly standing: Standing;
 }
 
@@ -160,6 +164,11 @@ function read(db: Sqlite, { from: asked, until }: { from: number; until: number 
       until,
     ),
     occurrences: all("SELECT * FROM hermit_occurrences ORDER BY seq"),
+    sessionsBefore: all(
+      `SELECT group_folder, session_id FROM hermit_turns WHERE id IN
+         (SELECT max(id) FROM hermit_turns WHERE started_at < ? AND session_id IS NOT NULL AND task_id IS NULL AND state <> 'failed' GROUP BY group_folder)`,
+      from,
+    ),
     standing: {
       groups: all("SELECT * FROM registered_groups ORDER BY added_at, jid"),
       chats: all("SELECT * FROM chats ORDER BY jid"),

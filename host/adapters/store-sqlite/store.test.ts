@@ -308,6 +308,39 @@ describe("outbox", () => {
     expect(store.takeDoubtful(NOW)).toEqual([]);
     expect(store.outboxHeads()).toEqual([]);
   });
+
+  test("what is to be said once is said once, also by a later host", () => {
+    expect(store.notifyOnce("the end", "chat:a", "over", NOW)).toBe(true);
+    reopen();
+    expect(store.notifyOnce("the end", "chat:a", "over", NOW)).toBe(false);
+    expect(store.notifyOnce("another end", "chat:b", "over", NOW)).toBe(true);
+    expect(store.outboxHeads().map(({ chat, isNotice }) => [chat, isNotice])).toEqual([
+      ["chat:a", true],
+      ["chat:b", true],
+    ]);
+  });
+});
+
+describe("what the old program stored for a group", () => {
+  test.each([
+    [null, {}],
+    ["not json", {}],
+    ["[]", {}],
+    ['{"timeout":5000}', { timeoutMs: 5000 }],
+    ['{"timeout":-1,"additionalMounts":{}}', {}],
+    [
+      '{"additionalMounts":[{"hostPath":"~/a","containerPath":"b","readonly":false},{"hostPath":1},null,{"hostPath":"~/c","containerPath":2}]}',
+      { mounts: [{ hostPath: "~/a", containerPath: "b", readonly: false }] },
+    ],
+  ])("as %j is read as far as it can be", (config, read) => {
+    store.registerGroup(group("a"), NOW);
+    store.close();
+    const db = new Database(join(home, "store", "messages.db"));
+    db.prepare("UPDATE registered_groups SET container_config = ?").run(config);
+    db.close();
+    store = openStore(home);
+    expect(store.groupByFolder("a")).toEqual({ ...group("a"), ...read });
+  });
 });
 
 describe("file", () => {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type HostError, RefusedError, StoreError } from "../../domain/errors.ts";
 import { type Group, isMain, isValidFolder } from "../../domain/group.ts";
 import type { SandboxMount } from "../../ports/sandbox-runtime.ts";
-import type { Workspaces } from "../../ports/workspace.ts";
+import type { Workspace, Workspaces } from "../../ports/workspace.ts";
 
 /**
  * Owner of the workspaces where the host runs as root. 60578–61183 is left free by Debian's login.defs, systemd and container
@@ -11,9 +11,14 @@ import type { Workspaces } from "../../ports/workspace.ts";
  */
 const SANDBOX_UID = 60_800;
 
+/** `hostUid`, `hostGid`: who the host runs as. Its sandboxes never run as root. */
+export function workspaceOwner(hostUid: number, hostGid: number): Workspace["user"] {
+  return hostUid === 0 ? { uid: SANDBOX_UID, gid: SANDBOX_UID } : { uid: hostUid, gid: hostGid };
+}
+
 /** `home`: absolute path. `hostUid`, `hostGid`: who the host runs as. */
 export function createWorkspaces(home: string, hostUid: number, hostGid: number): Workspaces {
-  const user = hostUid === 0 ? { uid: SANDBOX_UID, gid: SANDBOX_UID } : { uid: hostUid, gid: hostGid };
+  const user = workspaceOwner(hostUid, hostGid);
 
   return {
     prepare(group) {
@@ -35,7 +40,7 @@ export function createWorkspaces(home: string, hostUid: number, hostGid: number)
 }
 
 /** Makes the folder if it is absent and gives it to `owner`; anything else in its place, a link above all, is refused. */
-function ownFolder(path: string, owner: { uid: number; gid: number } | undefined): void {
+export function ownFolder(path: string, owner: { uid: number; gid: number } | undefined): void {
   try {
     mkdirSync(path, { mode: 0o750 });
   } catch (cause) {
@@ -53,7 +58,7 @@ function ownFolder(path: string, owner: { uid: number; gid: number } | undefined
   if (owner !== undefined && stat.uid !== owner.uid && process.getuid?.() === 0) chownSync(path, owner.uid, owner.gid);
 }
 
-function isFolder(path: string): boolean {
+export function isFolder(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 

@@ -1,18 +1,22 @@
-/** The replay's model: says what it is asked to say. The agent writes the step it wants into its prompt. */
-import type { Model, ModelStreamPart } from "../ports/model.ts";
+/**
+ * The model of an agent that brings its own words: it says what the newest message of the prompt asks it to say. So a turn of the
+ * compatibility runner, or of a recording, goes through steps and journal as any other.
+ */
+import type { Model, ModelStreamPart } from "../../ports/model.ts";
 
 export interface Said {
   readonly text?: string;
   readonly call?: { readonly toolCallId: string; readonly name: string; readonly input: object };
 }
 
+/** What its words cost is counted by nobody here. */
 const USAGE = {
-  inputTokens: { total: 1, noCache: 1, cacheRead: 0, cacheWrite: 0 },
-  outputTokens: { total: 1, text: 1, reasoning: 0 },
+  inputTokens: { total: 0, noCache: 0, cacheRead: 0, cacheWrite: 0 },
+  outputTokens: { total: 0, text: 0, reasoning: 0 },
 };
 
-export const puppetModel: Model = {
-  id: "puppet",
+export const payloadModel: Model = {
+  id: "payload",
   async stream({ prompt }) {
     const last = prompt.at(-1)?.content.at(-1);
     if (typeof last !== "object" || last.type !== "text") throw new Error("the prompt does not end in text");

@@ -1,0 +1,1 @@
+export { createAnthropicApi } from "./anthropic-api.ts";
