@@ -260,6 +260,11 @@ describe("tasks", () => {
     );
   });
 
+  test("reminders that are over do not count against a group's tasks", () => {
+    for (let i = 0; i < 200; i++) store.changeTask(schedule("fam"), { status: "completed", nextRun: null });
+    expect(ask("fam", "schedule_task", hourly)).toMatchObject({ isError: false });
+  });
+
   test("a group cannot fill the disk with tasks", () => {
     for (let i = 0; i < 200; i++) schedule("fam");
     expect(ask("fam", "schedule_task", hourly)).toMatchObject({ isError: true, text: expect.stringContaining("200 tasks") });

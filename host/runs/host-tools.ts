@@ -47,7 +47,7 @@ export interface Caller {
   readonly taskId?: string;
 }
 
-/** Tasks one group may have. */
+/** Tasks one group may have that are not over. */
 const MAX_TASKS = 200;
 const PROMPT_EXCERPT = 80;
 /** Of a task, as get_task shows them: two streaks of failures at the usual limit. */
@@ -140,7 +140,7 @@ export class HostTools {
     }
     const no = this.#mayNot(caller, "schedule_task", target.folder === caller.group.folder ? "own" : "other");
     if (no !== undefined) return no;
-    if (store.tasks(target.folder).length >= MAX_TASKS)
+    if (store.tasks(target.folder).filter(({ status }) => status !== "completed").length >= MAX_TASKS)
       return refused(`${target.folder} has ${MAX_TASKS} tasks, the most there can be. Cancel some.`);
     const now = clock.now();
     const timeZone = input.time_zone ?? null;

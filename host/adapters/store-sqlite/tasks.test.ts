@@ -221,3 +221,16 @@ test("an older database of ours loses the occurrences that ended and keeps those
   finish(claim());
   expect(store.taskRuns("t1", 9)).toHaveLength(1);
 });
+
+test("tasks that are over go, oldest first, when there are more than 200 of a group; others' and those that live on stay", () => {
+  const at = (n: number) => new Date(NOW + n).toISOString();
+  store.createTask({ ...task("alive"), createdAt: at(0) });
+  store.createTask({ ...task("other", "work"), status: "completed", createdAt: at(0) });
+  for (let n = 1; n <= 205; n++) store.createTask({ ...task(`t${n}`), status: "completed", nextRun: null, createdAt: at(n) });
+  const left = store.tasks("fam").map(({ id }) => id);
+  expect(left).toHaveLength(201);
+  expect(left).toContain("alive");
+  expect(left).not.toContain("t5");
+  expect(left).toContain("t6");
+  expect(store.tasks("work")).toHaveLength(1);
+});

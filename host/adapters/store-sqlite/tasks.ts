@@ -39,6 +39,8 @@ interface RunRow {
 
 /** Logged runs kept of each task, the newest: a week of an hourly one. Without a bound a task that runs each minute leaves half a million rows a year. */
 const RUNS_KEPT = 200;
+/** Tasks of one group that are over, the newest. A household is reminded of something a few times a day: some weeks. */
+const COMPLETED_KEPT = 200;
 
 /** By id, not by time: somebody may have set the clock back. */
 const RUNS_PAST = "SELECT id FROM task_run_logs WHERE task_id = ? ORDER BY id DESC LIMIT -1 OFFSET ?";
@@ -87,6 +89,11 @@ export function taskTable(db: Sqlite, groups: GroupTable, outbox: OutboxTable) {
   );
   const deleteFigures = db.prepare(`DELETE FROM hermit_task_runs WHERE log_id IN (${RUNS_PAST})`);
   const deleteLogs = db.prepare(`DELETE FROM task_run_logs WHERE id IN (${RUNS_PAST})`);
+  const completedPast = db
+    .prepare(
+      "SELECT id FROM scheduled_tasks WHERE group_folder = ? AND status = 'completed' ORDER BY created_at DESC, id DESC LIMIT -1 OFFSET ?",
+    )
+    .pluck();
   const deleteTask = db.prepare("DELETE FROM scheduled_tasks WHERE id = ?");
   const deleteOurs = db.prepare("DELETE FROM hermit_tasks WHERE task_id = ?");
   const dropWaiting = db.prepare("DELETE FROM hermit_occurrences WHERE task_id = ? AND turn_id IS NULL AND ended_at IS NULL");
@@ -125,23 +132,26 @@ export function taskTable(db: Sqlite, groups: GroupTable, outbox: OutboxTable) {
       putOurs.run({ id: task.id, timeZone, catchUp, failures });
   }
 
+  function cancel(id: string): void {
+    dropWaiting.run(id);
+    dropRunsPast(id, 0);
+    deleteTask.run(id);
+    deleteOurs.run(id);
+  }
+
   return {
     list: (folder?: string): readonly Task[] => (folder === undefined ? all.all() : ofFolder.all(folder)).map((row) => parse(row) as Task),
     find,
     create: db.transaction((task: Task): void => {
       insert.run(task);
       putOurs.run(task);
+      for (const id of completedPast.all(task.folder, COMPLETED_KEPT) as string[]) cancel(id);
     }),
     change: db.transaction((id: string, changes: TaskChange): void => {
       const task = find(id);
       if (task !== undefined) change(task, changes);
     }),
-    cancel: db.transaction((id: string): void => {
-      dropWaiting.run(id);
-      dropRunsPast(id, 0);
-      deleteTask.run(id);
-      deleteOurs.run(id);
-    }),
+    cancel: db.transaction(cancel),
     runNow: db.transaction((id: string, now: number): boolean => {
       const task = find(id);
       return task !== undefined && open.run(id, task.folder, now, now).changes === 1;
