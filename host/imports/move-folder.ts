@@ -1,0 +1,46 @@
+/** Moves a folder so that it is whole in one place at any moment, and never whole in two under its own name. */
+import { existsSync, renameSync, rmSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+import { HostError } from "../domain/errors.ts";
+import { copyTree, syncFolder } from "./copy-tree.ts";
+
+/** The copy on the other disk, until it is whole; the original, until the copy is in its place. */
+const COMING = ".coming";
+const GOING = ".going";
+
+/**
+ * One rename where both are on one disk; else a copy, which takes its name only after the original has lost its own. Cut off in between,
+ * the same call goes on from there. `from` gone and `to` there: done already. Throws HostError HOME_UNUSABLE where both are there.
+ * `rename`: for tests.
+ */
+export function moveFolder(from: string, to: string, rename: typeof renameSync = renameSync): void {
+  const [coming, going] = [`${to}${COMING}`, `${from}${GOING}`];
+  if (existsSync(from)) {
+    if (existsSync(to)) {
+      throw new HostError("HOME_UNUSABLE", `${from} cannot be moved: there is ${to} already.`, {
+        hint: "Move the one away that is not in use.",
+      });
+    }
+    rmSync(coming, { recursive: true, force: true });
+    try {
+      rename(from, to);
+      syncParents(from, to);
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EXDEV") throw error;
+    }
+    const { leftOut } = copyTree(from, coming, { ownerOf: () => statSync(from) });
+    if (leftOut.length > 0)
+      throw new HostError("HOME_UNUSABLE", `${from} cannot be moved whole: ${leftOut[0]}.`, { hint: "Mend that first." });
+    syncParents(coming);
+    renameSync(from, going);
+    syncParents(from);
+  }
+  if (existsSync(coming)) renameSync(coming, to);
+  syncParents(to);
+  rmSync(going, { recursive: true, force: true });
+}
+
+function syncParents(...paths: readonly string[]): void {
+  for (const path of new Set(paths.map((path) => dirname(path)))) syncFolder(path);
+}
