@@ -33,10 +33,11 @@ const summary: Reporter = {
   },
 };
 
-/** What takes seconds without an engine: the recordings, and rules tried on thousands of cases. */
+/** What takes seconds without an engine: the recordings, whole households, and rules tried on thousands of cases. */
 const CONTRACTS = [
   "contracts/**/*.test.ts",
-  "host/replay/**/*.test.ts",
+  "host/{imports,incident,recording,replay}/**/*.test.ts",
+  "host/runs/host-tools-fuzz.test.ts",
   "host/adapters/time-zones-system/time-zones.test.ts",
   "host/domain/schedule-{croner,properties}.test.ts",
   "host/scheduling/simulated-day.test.ts",
