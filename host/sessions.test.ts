@@ -1,5 +1,5 @@
 /** A group's conversation as its people know it: what the assistant remembers, when it forgets, and that it says so. */
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import Database from "better-sqlite3";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -111,6 +111,15 @@ describe("a conversation", () => {
     expect(t.warnings).toEqual(["a transcript could not be written; the next turn tries again"]);
     await t.says("four");
     expect(model.heard.filter((text) => text === "user: two")).toHaveLength(1);
+  });
+
+  test("is whole again from the journal where a full disk cut its transcript off in the very beginning", async () => {
+    await start();
+    await t.says("one");
+    truncateSync(transcript("main"), 5);
+    await t.says("two");
+    expect(model.heard).toEqual(["user: one", "assistant: answer 1", "user: two"]);
+    expect(notices()).toEqual([]);
   });
 
   test("does not hold a turn that came to nothing", async () => {

@@ -44,11 +44,11 @@ describe("the file", () => {
     }
   });
 
-  test("cut off inside its first line begins anew with the next turn", async () => {
+  test.each([0, 5])("cut off at byte %i, inside its first line, holds nothing yet, and takes the next turn", async (size) => {
     const transcripts = createTranscripts(home);
     await transcripts.append("fam", "s1", [turn(1)]);
-    truncateSync(fileOf("s1"), 5);
-    expect(await transcripts.read("fam", "s1", MAX)).toMatchObject({ state: "damaged" });
+    truncateSync(fileOf("s1"), size);
+    expect(await transcripts.read("fam", "s1", MAX)).toEqual({ state: "readable", turns: [] });
     await transcripts.append("fam", "s1", [turn(2)]);
     expect(await transcripts.read("fam", "s1", MAX)).toEqual({ state: "readable", turns: [turn(2)] });
   });
@@ -63,6 +63,13 @@ describe("the file", () => {
     await transcripts.append("fam", "s1", [turn(1)]);
     appendFileSync(fileOf("s1"), line);
     expect(await transcripts.read("fam", "s1", MAX)).toMatchObject({ state: "damaged", reason: expect.stringContaining("line 2") });
+  });
+
+  test("of one endless line is damaged", async () => {
+    const transcripts = createTranscripts(home);
+    await transcripts.append("fam", "s1", []);
+    writeFileSync(fileOf("s1"), "x".repeat(10_000));
+    expect(await transcripts.read("fam", "s1", MAX)).toMatchObject({ state: "damaged" });
   });
 
   test("of another group or session under this name is damaged", async () => {

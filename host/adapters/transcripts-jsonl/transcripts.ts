@@ -33,8 +33,9 @@ export function createTranscripts(home: string): Transcripts {
         const { size } = await file.stat();
         const head = await readAt(file, 0, Math.min(size, HEADER_BYTES));
         const headerEnd = head.indexOf(NEWLINE);
-        if (headerEnd < 0 || !isHeaderOf(head.toString("utf8", 0, headerEnd), folder, session))
-          return damaged(1, "it does not say whose it is");
+        // Cut off in its very beginning: nothing was written yet.
+        if (headerEnd < 0 && size < HEADER_BYTES) return { state: "readable", turns: [] };
+        if (!isHeaderOf(head.toString("utf8", 0, headerEnd), folder, session)) return damaged(1, "it does not say whose it is");
         const from = Math.max(headerEnd + 1, size - maxBytes);
         const tail = await readAt(file, from, size - from);
         // Begun in the middle of a line, unless right after the first one.
