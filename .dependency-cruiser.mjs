@@ -6,7 +6,7 @@ const only = (name, comment, from, allowed) => ({
   name,
   comment,
   severity: "error",
-  from: { path: from, pathNot: "\\.test\\.ts$" },
+  from: { path: from, pathNot: "(\\.test|-harness)\\.ts$" },
   to: { path: "^(host|runner-image|contracts|bench|security|fixtures)/", pathNot: allowed },
 });
 
@@ -31,7 +31,7 @@ export default {
       name: "use-cases-need-no-adapter-library",
       comment: "SQLite, Docker, HTTP and files belong behind ports; p-queue is the queue's own substance.",
       severity: "error",
-      from: { path: "^host/(dispatch|runs|sandboxes|models)/", pathNot: "\\.test\\.ts$" },
+      from: { path: "^host/(dispatch|runs|sandboxes|models)/", pathNot: "(\\.test|-harness)\\.ts$" },
       to: { dependencyTypes: ["npm", "core"], pathNot: "node_modules/p-queue/" },
     },
     {

@@ -100,7 +100,9 @@ function program(): Command {
     .command("incident")
     .description("what happened on a home, for somebody else")
     .command("export")
-    .description("write a stretch of a home's past into a folder: a scenario that `replay` plays, rows, configuration, log; without secrets")
+    .description(
+      "write a stretch of a home's past into a folder: a scenario that `replay` plays, rows, configuration, log; without secrets",
+    )
     .option("--since <when>", "ISO 8601, or how long ago: 90m, 2h, 3d (default: 24h)")
     .option("--until <when>", "likewise (default: now)")
     .option("--group <folder>", "this group alone")

@@ -36,6 +36,8 @@ export const AgentAction = z.union([
   z.strictObject({ wait: Ms }),
   /** Waits for this moment; one that has passed is not waited for. */
   z.strictObject({ until: Ms }),
+  /** Looks what was said meanwhile, before it has answered. */
+  z.strictObject({ look: z.literal(1) }),
   /** A result for the chat; `session`: the id it reports instead of its own, null: none. */
   z.strictObject({ reply: z.string(), session: z.string().nullable().optional() }),
   z.strictObject({ nullResult: z.literal(1), session: z.string().nullable().optional() }),

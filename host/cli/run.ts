@@ -19,11 +19,15 @@ export interface RunOptions extends GlobalOptions {
   readonly group?: string;
 }
 
-/** Resolves with the exit code: 0, or 1 if a turn failed, a reply was lost, a line was refused or the store broke. */
-export async function run(options: RunOptions): Promise<number> {
+/**
+ * Resolves with the exit code: 0, or 1 if a turn failed, a reply was lost, a line was refused or the store broke. `onOpened`: the home is
+ * open, and nothing has happened yet.
+ */
+export async function run(options: RunOptions, onOpened: () => void = () => {}): Promise<number> {
   const { config, color } = await loadConfigForCli(options);
   let console: ReturnType<typeof createConsoleChannel> | undefined;
   const { host } = await createStandardHost(config, (store) => {
+    onOpened();
     console = createConsoleChannel(consoleOptions(config, store, options, color));
     return [console];
   });

@@ -30,6 +30,7 @@ export const ERROR_CODES = {
   TURN_TIMEOUT: "The turn took longer than allowed.",
   TURN_STOPPED: "The owner stopped the turn.",
   TURN_LOOP: "The host ended under this turn again and again.",
+  TURN_DAMAGED: "What was stored of the turn cannot be read.",
   TURN_LIMIT: "The turn used up its model steps or tool calls.",
   RUNNER_FAILED: "The runner inside the sandbox gave up.",
   HOST_STOPPING: "The host is shutting down.",

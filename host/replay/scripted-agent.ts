@@ -25,6 +25,7 @@ export interface AgentOptions {
 /** How a turn's script ended. */
 type Ending =
   | { readonly text: string }
+  | { readonly looks: true }
   | { readonly exit: number }
   | { readonly failed: string; readonly isStale: boolean; readonly retryable: boolean };
 
@@ -60,7 +61,7 @@ class Run {
         for (const turn of script.take(this.#folder, input)) {
           if ("text" in ending && ending.text !== "") await this.#sendMessage(visibleReply(ending.text));
           ending = await this.#playTurn(turn);
-          if (!("text" in ending)) break;
+          if ("failed" in ending || "exit" in ending) break;
         }
       }
       if ("failed" in ending) {
@@ -69,7 +70,7 @@ class Run {
         await this.#untilEnded();
       }
       if ("exit" in ending) return ending.exit;
-      next = await this.#finish("text" in ending ? ending.text : "");
+      next = ("looks" in ending ? this.#look() : undefined) ?? (await this.#finish("text" in ending ? ending.text : ""));
     }
     return 0;
   }
@@ -93,9 +94,17 @@ class Run {
         const isStale = /\bno such session\b/.test(action.errorOutput);
         return { failed: action.errorOutput, isStale, retryable: action.retryable ?? true };
       } else if ("hang" in action) await this.#untilEnded();
+      else if ("look" in action) return { looks: true };
       else if ("exit" in action) return action.exit === 0 ? { text: "" } : { exit: action.exit };
     }
     return { text: "" };
+  }
+
+  /** Undefined: nothing came. */
+  #look(): readonly string[] | undefined {
+    const { inputs } = this.#doors.boundary();
+    for (const input of inputs) this.#o.onFollowUp(this.#folder, input);
+    return inputs.length === 0 ? undefined : inputs;
   }
 
   /** The inputs that came meanwhile; undefined: the turn is over. */

@@ -181,9 +181,15 @@ function read(db: Sqlite, { from: asked, until }: { from: number; until: number 
   };
 }
 
-/** Half a run says nothing: the stretch begins where no run is under way. */
+/** Half a run says nothing: the stretch begins where no run is under way. One whose host was killed has the end of its beginning; it went on for longer. */
 function startOfRunsAt(db: Sqlite, asked: number): number {
-  const earliest = db.prepare("SELECT min(started_at) FROM hermit_runs WHERE started_at < @at AND coalesce(ended_at, @at) >= @at").pluck();
+  const earliest = db
+    .prepare(
+      `SELECT min(r.started_at) FROM hermit_runs r WHERE r.started_at < @at AND (r.ended_at IS NULL OR r.ended_at >= @at
+         OR (r.outcome = 'interrupted' AND r.ended_at = r.started_at AND NOT EXISTS
+           (SELECT 1 FROM hermit_runs next WHERE next.turn_id = r.turn_id AND next.id > r.id AND next.started_at < @at)))`,
+    )
+    .pluck();
   for (let at = asked; ; ) {
     const start = earliest.get({ at }) as number | null;
     if (start === null) return at;
