@@ -221,6 +221,24 @@ describe("a restart", () => {
     expect(t.texts[2]).toBe("did next");
   });
 
+  test("finds a turn whose journal cannot be read, gives it up in words, and goes on with the next message", async () => {
+    const gate = t.tools.hold("slow");
+    await t.open().start();
+    t.platform.say("run: slow");
+    await gate.called;
+    const closing = t.host.close();
+    t.clock.advance(SECOND_MS);
+    await closing;
+    const vandal = new Database(join(t.home, "store", "messages.db"));
+    vandal.exec("UPDATE hermit_journal SET body = '{}'");
+    vandal.close();
+    await t.open().start();
+    await t.host.settled();
+    expect(t.texts).toEqual([expect.stringContaining("cannot be read any more")]);
+    await t.says("run: next");
+    expect(t.texts.at(-1)).toBe("did next");
+  });
+
   test("delivers a reply that was stored and not yet sent", async () => {
     await t.open().start();
     t.platform.failNextDelivery(new HostError("DELIVERY_FAILED", "offline", { retryable: true }));

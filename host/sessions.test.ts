@@ -4,7 +4,8 @@ import { join } from "node:path";
 import Database from "better-sqlite3";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { MemoryTranscripts } from "./adapters/memory/memory-transcripts.ts";
-import { ModelCallError } from "./domain/errors.ts";
+import { createTranscripts } from "./adapters/transcripts-jsonl/index.ts";
+import { ModelCallError, StoreError } from "./domain/errors.ts";
 import { freshSessionNotice, NOTICE_MARK } from "./domain/notice.ts";
 import { ListeningModel, TestHost } from "./host-harness.ts";
 import type { Transcripts } from "./ports/transcripts.ts";
@@ -120,6 +121,81 @@ describe("a conversation", () => {
     await t.says("two");
     expect(model.heard).toEqual(["user: one", "assistant: answer 1", "user: two"]);
     expect(notices()).toEqual([]);
+  });
+
+  test("has its transcript before it is the group's, so that a crash after its first answer does not look like a deletion", async () => {
+    const transcripts = new MemoryTranscripts();
+    const append = transcripts.append.bind(transcripts);
+    transcripts.append = async (folder, session, turns) => {
+      if (turns.length > 0) throw new Error("the power is gone");
+      return append(folder, session, turns);
+    };
+    await start(transcripts);
+    await t.says("one");
+    transcripts.append = append;
+    await t.says("two");
+    expect(model.heard).toEqual(["user: one", "assistant: answer 1", "user: two"]);
+    expect(notices()).toEqual([]);
+  });
+
+  test("is whole and in order whichever of its turns was not written down", async () => {
+    const transcripts = new MemoryTranscripts();
+    await start(transcripts);
+    await t.says("one");
+    const append = transcripts.append.bind(transcripts);
+    let broken = true;
+    transcripts.append = async (...args) => (broken ? Promise.reject(new Error("no space left on device")) : append(...args));
+    await t.says("two");
+    const settled = t.says("three");
+    model.refuse = () => {
+      broken = false;
+      return undefined;
+    };
+    await settled;
+    await t.says("four");
+    expect(model.heard.filter((text) => text.startsWith("user"))).toEqual(["user: one", "user: two", "user: three", "user: four"]);
+  });
+
+  test("of another group under the same name stays that group's", async () => {
+    await start();
+    await t.says("main's secret");
+    await t.says("hello", "other");
+    const [{ session_id: id }] = inDatabase("SELECT session_id FROM sessions WHERE group_folder = 'main'") as [{ session_id: string }];
+    inDatabase(`UPDATE sessions SET session_id = '${id}' WHERE group_folder = 'other'`);
+    await createTranscripts(t.home).append("other", id, []);
+    await t.says("what do you know?", "other");
+    expect(model.heard).toEqual(["user: what do you know?"]);
+  });
+
+  test("goes on beside a turn whose journal cannot be read", async () => {
+    await start();
+    await t.says("one");
+    await t.says("two");
+    writeFileSync(transcript("main"), readFileSync(transcript("main"), "utf8").split("\n").slice(0, 2).join("\n").concat("\n"));
+    inDatabase("UPDATE hermit_journal SET body = '{' WHERE turn_id = 2");
+    await t.says("three");
+    expect(model.heard).toEqual(["user: one", "assistant: answer 1", "user: three"]);
+  });
+
+  test("that cannot be read for now fails the turn in words and is not lost", async () => {
+    const transcripts = new MemoryTranscripts();
+    await start(transcripts);
+    await t.says("one");
+    const read = transcripts.read.bind(transcripts);
+    transcripts.read = async () => Promise.reject(new StoreError("HOME_UNUSABLE", "The transcript cannot be used: EACCES."));
+    await t.says("two");
+    expect(notices()).toEqual([expect.stringContaining("EACCES")]);
+    transcripts.read = read;
+    await t.says("three");
+    expect(model.heard[0]).toBe("user: one");
+  });
+
+  test("that never got an answer leaves no transcript behind", async () => {
+    await start();
+    model.refuse = () => new ModelCallError("MODEL_REFUSED", "no credit left");
+    await t.says("one");
+    await t.says("two");
+    expect(readdirSync(transcriptsOf("main"))).toEqual([]);
   });
 
   test("does not hold a turn that came to nothing", async () => {

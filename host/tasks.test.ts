@@ -4,7 +4,6 @@ import Database from "better-sqlite3";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createScriptedModel } from "./adapters/model-scripted/index.ts";
 import { SandboxError } from "./domain/errors.ts";
-import { NOTICE_MARK } from "./domain/notice.ts";
 import { TestHost, until } from "./host-harness.ts";
 import type { Model } from "./ports/model.ts";
 

@@ -25,13 +25,14 @@ export function transcriptsSuite(open: () => Transcripts): void {
     expect(await transcripts.read("fam", "s1", MAX)).toEqual({
       state: "readable",
       turns: [said(1, "one"), said(2, "zwei 🦀\n"), said(5, "three")],
+      isWhole: true,
     });
   });
 
   test("a session begun without a turn is there, and empty", async () => {
     const transcripts = open();
     await transcripts.append("fam", "s1", []);
-    expect(await transcripts.read("fam", "s1", MAX)).toEqual({ state: "readable", turns: [] });
+    expect(await transcripts.read("fam", "s1", MAX)).toEqual({ state: "readable", turns: [], isWhole: true });
   });
 
   test("of a long transcript the newest turns are read, never half of one", async () => {
@@ -39,7 +40,7 @@ export function transcriptsSuite(open: () => Transcripts): void {
     const turns = Array.from({ length: 50 }, (_, n) => said(n + 1, "x".repeat(200)));
     await transcripts.append("fam", "s1", turns);
     const read = await transcripts.read("fam", "s1", 2_000);
-    expect(read).toMatchObject({ state: "readable" });
+    expect(read).toMatchObject({ state: "readable", isWhole: false });
     const kept = read.state === "readable" ? read.turns : [];
     expect(kept.length).toBeGreaterThan(2);
     expect(kept).toEqual(turns.slice(-kept.length));
@@ -63,6 +64,14 @@ export function transcriptsSuite(open: () => Transcripts): void {
     expect(await transcripts.read("fam", "s1", MAX)).toEqual({ state: "missing" });
     await transcripts.append("fam", "s1", [said(2, "new")]);
     expect(await transcripts.read("fam", "s1", MAX)).toMatchObject({ turns: [said(2, "new")] });
+  });
+
+  test("what is removed is missing, and so is what never was", async () => {
+    const transcripts = open();
+    await transcripts.append("fam", "s1", [said(1, "old")]);
+    await transcripts.remove("fam", "s1");
+    await transcripts.remove("fam", "s1");
+    expect(await transcripts.read("fam", "s1", MAX)).toEqual({ state: "missing" });
   });
 
   test.each(["../../etc/passwd", "", ".", "a/b", "-", "x".repeat(200), "s1\0"])("nothing is ever kept under the name %j", async (name) => {

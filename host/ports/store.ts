@@ -41,6 +41,8 @@ export interface ClaimedTurn {
   /** The conversation it is part of. `isNew`: not yet the group's, so there is nothing to go on with. Null: none, or none yet. */
   readonly session: { readonly id: string; readonly isNew: boolean } | null;
   readonly journal: readonly JournalEntry[];
+  /** What is stored of it cannot be read; the journal is empty then. */
+  readonly isDamaged: boolean;
 }
 
 /** A turn as its session's transcript wants it. */
@@ -49,8 +51,11 @@ export interface SessionTurn {
   readonly session: string;
   /** Nothing is added to its journal any more. */
   readonly isOver: boolean;
+  /** Its session is the one the group is in. */
+  readonly isGroups: boolean;
   /** When it ended, epoch milliseconds; of a turn that has not, when it began. */
   readonly at: number;
+  /** Empty where it cannot be read. */
   readonly journal: readonly JournalEntry[];
 }
 
@@ -170,8 +175,8 @@ export interface Store extends TaskStore, ChatStore {
   nameSession(turnId: number, session: string): void;
   /** Undefined: it has no session. */
   turnOfSession(turnId: number): SessionTurn | undefined;
-  /** Those of a session that ended, newer than turn `after`, oldest first; at most 100, the newest. */
-  turnsOfSession(session: string, after: number): readonly SessionTurn[];
+  /** Ids of the group's turns in a session that ended, from id `from` on; at most 1,000, the newest. */
+  turnsOfSession(folder: string, session: string, from: number): readonly number[];
 
   /** Words of the assistant for a chat, outside any turn. */
   say(chat: string, text: string, now: number): void;

@@ -131,14 +131,14 @@ export class TurnRunner {
     const onAbort = (): void => end.reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
     try {
-      mustNotLoop(claim);
+      mustBeSound(claim);
       const takenUp = await this.#o.sessions.takeUp(claim);
       await this.#inSandbox(claim, compat, takenUp, live, end, signal);
       this.#o.onTurnEnd(claim, "done");
       log.info({ group: claim.group.folder, turn: claim.id, ...live.figures }, "turn done");
       return { next: "again" };
     } catch (error) {
-      return this.#settleFailure(claim, live, error);
+      return await this.#settleFailure(claim, live, error);
     } finally {
       live.shut();
       idle.cancel();
@@ -217,7 +217,7 @@ export class TurnRunner {
     };
   }
 
-  #settleFailure(claim: ClaimedTurn, live: LiveTurn, error: unknown): Verdict {
+  async #settleFailure(claim: ClaimedTurn, live: LiveTurn, error: unknown): Promise<Verdict> {
     const { store, clock, log, settings } = this.#o;
     const { figures } = live;
     const code = isHostError(error) ? error.code : undefined;
@@ -231,7 +231,7 @@ export class TurnRunner {
     }
     if (live.isSessionRefused) {
       store.endRun(claim.runId, { outcome: "failed", error: reason, figures, now });
-      this.#o.sessions.leave(claim, reason);
+      await this.#o.sessions.leave(claim, reason);
       return { next: "again" };
     }
     // A task that failed waits for its next occurrence, as it always did (contract §5). What was partly answered is not asked again (§3.4).
@@ -245,7 +245,7 @@ export class TurnRunner {
     const outcome = failureOf(code);
     const told = outcome === "stopped" ? notice(reason) : failedTurnNotice(reason);
     // Out of memory, which no retry mends: its messages would do it again. A runner that merely ended may do better next time.
-    const isPoisoned = (code === "SANDBOX_DIED" && !isRetryable(error)) || code === "TURN_LOOP";
+    const isPoisoned = (code === "SANDBOX_DIED" && !isRetryable(error)) || code === "TURN_LOOP" || code === "TURN_DAMAGED";
     store.failTurn(claim.id, { runId: claim.runId, outcome, error: reason, notice: told, figures, now, isPoisoned, ...live.taskEnd(null) });
     this.#o.onReply();
     this.#o.onTurnEnd(claim, outcome);
@@ -257,7 +257,8 @@ export class TurnRunner {
 /** Resumes of one turn after the host ended under it. More than bad luck brings: something in the turn ends the host. */
 const MAX_INTERRUPTIONS = 20;
 
-function mustNotLoop({ attempt, failures }: ClaimedTurn): void {
+function mustBeSound({ attempt, failures, isDamaged }: ClaimedTurn): void {
+  if (isDamaged) throw new HostError("TURN_DAMAGED", "What I had noted down of it cannot be read any more.", { hint: "Say it again." });
   const interruptions = attempt - 1 - failures;
   if (interruptions <= MAX_INTERRUPTIONS) return;
   throw new HostError("TURN_LOOP", `The host ended ${interruptions} times while it worked on this.`, { hint: "Its log may say why." });

@@ -9,8 +9,8 @@ import { type JournalEntry, SessionId } from "../../contracts/wire/turn.ts";
 import { describeError } from "../domain/errors.ts";
 import type { Group } from "../domain/group.ts";
 import type { Log } from "../ports/log.ts";
-import type { ClaimedTurn, Store } from "../ports/store.ts";
-import type { Transcripts, TranscriptTurn } from "../ports/transcripts.ts";
+import type { ClaimedTurn, SessionTurn, Store } from "../ports/store.ts";
+import type { TranscriptReading, Transcripts, TranscriptTurn } from "../ports/transcripts.ts";
 import { answeredPart, condensed, fitting } from "./history.ts";
 
 export interface SessionsOptions {
@@ -42,34 +42,31 @@ export class Sessions {
     this.#o = options;
   }
 
-  /** What the turn goes on with. Never rejects for a session's sake: what cannot be taken up is left behind. */
+  /** What the turn goes on with; what cannot be taken up is left behind. Rejects with StoreError (retryable) where the disk fails. */
   async takeUp(claim: ClaimedTurn): Promise<TakenUp> {
     const { session, group } = claim;
     if (session === null) {
-      if (claim.task === undefined) this.#renew(claim);
+      if (claim.task === undefined) await this.#renew(claim);
       return NONE;
     }
     if (session.isNew) return NONE;
     // What was said in it is the agent's to know, and so is whether it still does.
     if (this.#o.agentNamesSessions(group) && SessionId.safeParse(session.id).success) return { session: session.id, history: [] };
     const kept = await this.#read(group.folder, session.id);
-    if (Array.isArray(kept)) {
-      const turns = [...kept, ...(await this.#addMissing(group.folder, session.id, kept))];
-      const history = fitting(
-        turns.map(({ entries }) => entries),
-        this.#o.historyBytes,
-      );
-      return { session: session.id, history };
+    if (typeof kept !== "string") {
+      const turns = [...kept.turns, ...(await this.#addMissing(group.folder, session.id, kept))];
+      const inOrder = turns.toSorted((a, b) => a.at - b.at || (a.turn ?? 0) - (b.turn ?? 0)).map(({ entries }) => entries);
+      return { session: session.id, history: fitting(inOrder, this.#o.historyBytes) };
     }
     this.#o.log.warn({ group: group.folder, session: session.id, reason: kept }, "a session could not be taken up; a new one begins");
-    this.#renew(claim);
+    await this.#renew(claim);
     return NONE;
   }
 
   /** The conversation was refused, by the provider or by an agent that keeps its own: the next run of this turn begins a new one. */
-  leave(claim: ClaimedTurn, reason: string): void {
+  async leave(claim: ClaimedTurn, reason: string): Promise<void> {
     this.#o.log.warn({ group: claim.group.folder, session: claim.session?.id, reason }, "a session was refused; a new one begins");
-    this.#renew(claim);
+    await this.#renew(claim);
   }
 
   /** After a run, however it ended: what was answered joins the transcript. What cannot be written now is added by the next turn. */
@@ -79,53 +76,59 @@ export class Sessions {
     const turn = store.turnOfSession(claim.id);
     if (turn === undefined) return;
     try {
-      await transcripts.append(folder, turn.session, turn.isOver ? linesOf([turn]) : []);
+      // Begun for nothing: no answer ever made it the group's.
+      if (turn.isOver && !turn.isGroups && claim.task === undefined) await transcripts.remove(folder, turn.session);
+      else await transcripts.append(folder, turn.session, turn.isOver ? [lineOf(turn)] : []);
     } catch (error) {
-      log.warn(
-        { group: folder, session: turn.session, error: describeError(error) },
-        "a transcript could not be written; the next turn tries again",
-      );
+      log.warn({ group: folder, session: turn.session, error: describeError(error) }, UNWRITTEN);
     }
   }
 
-  #renew(claim: ClaimedTurn): void {
-    const isNameless = this.#o.agentNamesSessions(claim.group) || claim.task !== undefined;
-    this.#o.store.renewSession(claim.id, isNameless ? null : crypto.randomUUID());
+  /** The transcript is there before the session is the group's: after that, one that is missing has been deleted. */
+  async #renew({ id, group, task }: ClaimedTurn): Promise<void> {
+    const { store, transcripts, agentNamesSessions } = this.#o;
+    const isNameless = agentNamesSessions(group) || task !== undefined;
+    const session = isNameless ? null : crypto.randomUUID();
+    if (session !== null) await transcripts.append(group.folder, session, []);
+    store.renewSession(id, session);
   }
 
-  /** Its newest turns, or why it cannot be used. */
-  async #read(folder: string, session: string): Promise<readonly TranscriptTurn[] | string> {
+  /** Its newest turns, or why it cannot be used. Rejects where the disk does: that may pass, and the conversation is still there. */
+  async #read(folder: string, session: string): Promise<Extract<TranscriptReading, { state: "readable" }> | string> {
     const { transcripts } = this.#o;
-    try {
-      const reading = await transcripts.read(folder, session, READ_BYTES);
-      if (reading.state === "readable") return reading.turns;
-      if (reading.state === "missing") return "it has no transcript";
-      await transcripts.setAside(folder, session);
-      return `its transcript is damaged: ${reading.reason}`;
-    } catch (error) {
-      return describeError(error);
-    }
+    const reading = await transcripts.read(folder, session, READ_BYTES);
+    if (reading.state === "readable") return reading;
+    if (reading.state === "missing") return "it has no transcript";
+    await transcripts.setAside(folder, session);
+    return `its transcript is damaged: ${reading.reason}`;
   }
 
   /** Turns that ended and were not written down: the host was killed in between, or the disk was full. */
-  async #addMissing(folder: string, session: string, kept: readonly TranscriptTurn[]): Promise<readonly TranscriptTurn[]> {
+  async #addMissing(
+    folder: string,
+    session: string,
+    { turns, isWhole }: { turns: readonly TranscriptTurn[]; isWhole: boolean },
+  ): Promise<readonly TranscriptTurn[]> {
     const { store, transcripts, log } = this.#o;
-    const newest = Math.max(0, ...kept.map(({ turn }) => turn ?? 0));
-    const missing = linesOf(store.turnsOfSession(session, newest));
-    if (missing.length > 0) {
-      await transcripts.append(folder, session, missing).catch((error: unknown) => {
-        log.warn({ group: folder, session, error: describeError(error) }, "a transcript could not be written; the next turn tries again");
+    const written = new Set(turns.map(({ turn }) => turn));
+    // Beyond what was read nobody looks any more.
+    const from = isWhole ? 0 : Math.min(...turns.map(({ turn }) => turn ?? Number.POSITIVE_INFINITY));
+    if (!Number.isFinite(from)) return [];
+    const ids = store.turnsOfSession(folder, session, from).filter((id) => !written.has(id));
+    const missing = ids.toSorted((a, b) => a - b).flatMap((id) => store.turnOfSession(id) ?? []);
+    const lines = missing.map(lineOf);
+    if (lines.length > 0) {
+      await transcripts.append(folder, session, lines).catch((error: unknown) => {
+        log.warn({ group: folder, session, error: describeError(error) }, UNWRITTEN);
       });
     }
-    return missing;
+    return lines;
   }
 }
 
-function linesOf(
-  turns: readonly { readonly id: number; readonly at: number; readonly journal: readonly JournalEntry[] }[],
-): TranscriptTurn[] {
-  return turns.flatMap(({ id, at, journal }) => {
-    const entries = condensed(answeredPart(journal), LINE_BYTES);
-    return entries.length === 0 ? [] : [{ turn: id, at, entries }];
-  });
+const UNWRITTEN = "a transcript could not be written; the next turn tries again";
+
+/** Of a turn in which nobody got an answer the line is empty; it says that the turn need not be looked at again. */
+function lineOf({ id, at, journal }: SessionTurn): TranscriptTurn {
+  return { turn: id, at, entries: condensed(answeredPart(journal), LINE_BYTES) };
 }

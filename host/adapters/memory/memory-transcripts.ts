@@ -11,7 +11,7 @@ export class MemoryTranscripts implements Transcripts {
     if (kept === "damaged") return { state: "damaged", reason: "it was damaged" } as const;
     let room = maxBytes;
     const first = kept.findLastIndex((turn) => (room -= Buffer.byteLength(JSON.stringify(turn))) < 0) + 1;
-    return { state: "readable", turns: kept.slice(first) } as const;
+    return { state: "readable", turns: kept.slice(first), isWhole: first === 0 } as const;
   }
 
   async append(folder: string, session: string, turns: readonly TranscriptTurn[]) {
@@ -21,6 +21,10 @@ export class MemoryTranscripts implements Transcripts {
   }
 
   async setAside(folder: string, session: string) {
+    this.#kept.delete(keyOf(folder, session));
+  }
+
+  async remove(folder: string, session: string) {
     this.#kept.delete(keyOf(folder, session));
   }
 

@@ -1,4 +1,4 @@
-import { JournalEntry } from "../../../contracts/wire/turn.ts";
+import { readJournal } from "./journal.ts";
 import { freshSessionNotice } from "../../domain/notice.ts";
 import type { ClaimedTurn, SessionTurn } from "../../ports/store.ts";
 import type { Sqlite } from "./open.ts";
@@ -6,6 +6,7 @@ import type { OutboxTable } from "./outbox.ts";
 
 interface Row {
   id: number;
+  group_folder: string;
   session_id: string;
   state: string;
   at: number;
@@ -18,19 +19,16 @@ export function sessionTable(db: Sqlite, outbox: OutboxTable) {
   const ofTurn = db.prepare("SELECT session_id FROM hermit_turns WHERE id = ?").pluck();
   const setOfTurn = db.prepare("UPDATE hermit_turns SET session_id = ? WHERE id = ? AND state = 'running'");
   const messagesTurn = db.prepare("SELECT group_folder FROM hermit_turns WHERE id = ? AND state = 'running' AND task_id IS NULL").pluck();
-  const ROW = "SELECT id, session_id, state, coalesce(ended_at, started_at) AS at FROM hermit_turns";
-  const rowOf = db.prepare(`${ROW} WHERE id = ? AND session_id IS NOT NULL`);
-  const rowsAfter = db.prepare(
-    `SELECT * FROM (${ROW} WHERE session_id = ? AND id > ? AND state <> 'running' ORDER BY id DESC LIMIT 100) ORDER BY id`,
+  const rowOf = db.prepare(
+    `SELECT id, group_folder, session_id, state, coalesce(ended_at, started_at) AS at FROM hermit_turns
+     WHERE id = ? AND session_id IS NOT NULL`,
   );
+  const idsFrom = db
+    .prepare(
+      "SELECT id FROM hermit_turns WHERE group_folder = ? AND session_id = ? AND id >= ? AND state <> 'running' ORDER BY id DESC LIMIT 1000",
+    )
+    .pluck();
   const journal = db.prepare("SELECT body FROM hermit_journal WHERE turn_id = ? ORDER BY seq").pluck();
-  const read = ({ id, session_id, state, at }: Row): SessionTurn => ({
-    id,
-    session: session_id,
-    isOver: state !== "running",
-    at,
-    journal: (journal.all(id) as string[]).map((body) => JournalEntry.parse(JSON.parse(body))),
-  });
 
   return {
     ofGroup: (folder: string): string | null => (ofGroup.get(folder) as string | undefined) ?? null,
@@ -56,9 +54,12 @@ export function sessionTable(db: Sqlite, outbox: OutboxTable) {
     },
     turn(turnId: number): SessionTurn | undefined {
       const row = rowOf.get(turnId) as Row | undefined;
-      return row === undefined ? undefined : read(row);
+      if (row === undefined) return undefined;
+      const { id, group_folder: folder, session_id: session, state, at } = row;
+      const entries = readJournal(journal.all(id) as string[]) ?? [];
+      return { id, session, isOver: state !== "running", isGroups: ofGroup.get(folder) === session, at, journal: entries };
     },
-    turnsAfter: (session: string, after: number): readonly SessionTurn[] => (rowsAfter.all(session, after) as Row[]).map(read),
+    turnsFrom: (folder: string, session: string, from: number): readonly number[] => idsFrom.all(folder, session, from) as number[],
   };
 }
 export type SessionTable = ReturnType<typeof sessionTable>;

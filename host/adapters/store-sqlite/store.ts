@@ -77,7 +77,7 @@ export function openStore(home: string, options: OpenOptions = {}): Store {
     renewSession: guarded(sessions.renew),
     nameSession: guarded(sessions.name),
     turnOfSession: guarded(sessions.turn),
-    turnsOfSession: guarded(sessions.turnsAfter),
+    turnsOfSession: guarded(sessions.turnsFrom),
     tasks: guarded(tasks.list),
     task: guarded(tasks.find),
     createTask: guarded(tasks.create),

@@ -3,6 +3,7 @@ import type { RunFigures, RunOutcome, TurnState } from "../../domain/turn.ts";
 import type { BatchRules, ClaimedTurn, ReplyVia, RunRow, StepRecord, TaskEnd, TurnFailure } from "../../ports/store.ts";
 import type { GroupTable } from "./groups.ts";
 import type { InboxTable } from "./inbox.ts";
+import { readJournal } from "./journal.ts";
 import type { Sqlite } from "./open.ts";
 import type { OutboxTable } from "./outbox.ts";
 import type { SessionTable } from "./sessions.ts";
@@ -107,9 +108,9 @@ export function turnTables(
     const { runs, failures } = countRuns.get(turn.id) as { runs: number; failures: number };
     const attempt = runs + 1;
     const runId = Number(openRun.run(turn.id, attempt, generation, now).lastInsertRowid);
-    const entries = (journal.all(turn.id) as string[]).map((body) => JournalEntry.parse(JSON.parse(body)));
+    const entries = readJournal(journal.all(turn.id) as string[]);
     const [task, session] = [tasks.ofTurn(turn.id), sessions.claimed(turn.id, turn.folder)];
-    return { id: turn.id, group, replyVia: turn.replyVia, runId, attempt, failures, task, session, journal: entries };
+    return { id: turn.id, group, replyVia: turn.replyVia, runId, attempt, failures, task, session, journal: entries ?? [], isDamaged: entries === undefined };
   };
   /** Messages of a turn that was given up are there again when somebody says something new, once (contract §4). */
   const retake = (folder: string, chat: string): boolean => {

@@ -38,9 +38,13 @@ describe("the file", () => {
       writeFileSync(fileOf("s1"), whole);
       truncateSync(fileOf("s1"), size);
       const left = [turn(1), turn(2)].slice(0, lineEnds.filter((end) => end <= size).length - 1);
-      expect(await transcripts.read("fam", "s1", MAX), `cut at ${size}`).toEqual({ state: "readable", turns: left });
+      expect(await transcripts.read("fam", "s1", MAX), `cut at ${size}`).toEqual({ state: "readable", turns: left, isWhole: true });
       await transcripts.append("fam", "s1", [turn(3)]);
-      expect(await transcripts.read("fam", "s1", MAX), `mended at ${size}`).toEqual({ state: "readable", turns: [...left, turn(3)] });
+      expect(await transcripts.read("fam", "s1", MAX), `mended at ${size}`).toEqual({
+        state: "readable",
+        turns: [...left, turn(3)],
+        isWhole: true,
+      });
     }
   });
 
@@ -48,9 +52,9 @@ describe("the file", () => {
     const transcripts = createTranscripts(home);
     await transcripts.append("fam", "s1", [turn(1)]);
     truncateSync(fileOf("s1"), size);
-    expect(await transcripts.read("fam", "s1", MAX)).toEqual({ state: "readable", turns: [] });
+    expect(await transcripts.read("fam", "s1", MAX)).toEqual({ state: "readable", turns: [], isWhole: true });
     await transcripts.append("fam", "s1", [turn(2)]);
-    expect(await transcripts.read("fam", "s1", MAX)).toEqual({ state: "readable", turns: [turn(2)] });
+    expect(await transcripts.read("fam", "s1", MAX)).toEqual({ state: "readable", turns: [turn(2)], isWhole: true });
   });
 
   test.each([

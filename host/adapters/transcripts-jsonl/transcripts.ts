@@ -1,9 +1,9 @@
 /**
  * Transcripts as files: `sessions/<folder>/<session>.jsonl` in the home, a line a turn, a first line that says whose it is.
  *
- * A line counts once its newline is there. Nothing is synced to disk: what a power cut takes is added again from the journal.
+ * A line counts once its newline is there. Lines are not synced to disk: what a power cut takes is added again from the journal.
  */
-import { mkdir, open, rename, type FileHandle } from "node:fs/promises";
+import { mkdir, open, rename, rm, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { JournalEntry, SessionId } from "../../../contracts/wire/turn.ts";
@@ -34,14 +34,14 @@ export function createTranscripts(home: string): Transcripts {
         const head = await readAt(file, 0, Math.min(size, HEADER_BYTES));
         const headerEnd = head.indexOf(NEWLINE);
         // Cut off in its very beginning: nothing was written yet.
-        if (headerEnd < 0 && size < HEADER_BYTES) return { state: "readable", turns: [] };
+        if (headerEnd < 0 && size < HEADER_BYTES) return { state: "readable", turns: [], isWhole: true };
         if (!isHeaderOf(head.toString("utf8", 0, headerEnd), folder, session)) return damaged(1, "it does not say whose it is");
         const from = Math.max(headerEnd + 1, size - maxBytes);
         const tail = await readAt(file, from, size - from);
         // Begun in the middle of a line, unless right after the first one.
         const begin = from === headerEnd + 1 ? 0 : tail.indexOf(NEWLINE) + 1;
         const end = tail.lastIndexOf(NEWLINE) + 1;
-        return parseLines(tail.toString("utf8", begin, Math.max(begin, end)));
+        return parseLines(tail.toString("utf8", begin, Math.max(begin, end)), from === headerEnd + 1);
       } finally {
         await file.close();
       }
@@ -57,11 +57,18 @@ export function createTranscripts(home: string): Transcripts {
         const size = await mend(file);
         const header = size > 0 ? "" : `${JSON.stringify({ v: VERSION, session, group: folder })}\n`;
         await file.appendFile(header + turns.map(lineOf).join(""));
+        // Once in its life: a transcript that is missing was deleted by a person.
+        if (size === 0) await syncNew(file, folderOf(folder));
       } catch (cause) {
         throw unusable(path, cause);
       } finally {
         await file.close();
       }
+    },
+
+    async remove(folder, session) {
+      const path = pathOf(folder, session);
+      if (path !== undefined) await rm(path, { force: true });
     },
 
     async setAside(folder, session) {
@@ -84,7 +91,7 @@ function isHeaderOf(line: string, folder: string, session: string): boolean {
   }
 }
 
-function parseLines(text: string): TranscriptReading {
+function parseLines(text: string, isWhole: boolean): TranscriptReading {
   const turns: TranscriptTurn[] = [];
   for (const [n, line] of text.split("\n").entries()) {
     if (line === "") continue;
@@ -95,7 +102,7 @@ function parseLines(text: string): TranscriptReading {
       return damaged(n + 1, "it cannot be read");
     }
   }
-  return { state: "readable", turns };
+  return { state: "readable", turns, isWhole };
 }
 
 function damaged(line: number, what: string): TranscriptReading {
@@ -117,6 +124,12 @@ async function mend(file: FileHandle): Promise<number> {
   }
   if (size > 0) await file.truncate(0);
   return 0;
+}
+
+async function syncNew(file: FileHandle, folder: string): Promise<void> {
+  await file.sync();
+  await using entry = await open(folder, "r");
+  await entry.sync();
 }
 
 async function readAt(file: FileHandle, from: number, length: number): Promise<Buffer> {
@@ -142,6 +155,7 @@ function unusable(path: string, cause: unknown): StoreError {
   const isFull = (cause as NodeJS.ErrnoException).code === "ENOSPC";
   return new StoreError(isFull ? "STORE_FULL" : "HOME_UNUSABLE", `The transcript ${path} cannot be used: ${(cause as Error).message}.`, {
     cause,
+    retryable: true,
     hint: isFull ? "Free some space." : "Mend its permissions, or move it away to begin a new conversation.",
   });
 }
