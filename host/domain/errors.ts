@@ -9,7 +9,7 @@ export const ERROR_CODES = {
   CONFIG_INVALID: "The configuration file, an environment variable or a flag is wrong.",
   HOME_LOCKED: "Another host already runs on this home folder.",
   HOME_TAKEN: "The home folder already holds a household.",
-  HOME_UNUSABLE: "The home folder cannot be created, read or written.",
+  HOME_UNUSABLE: "The home folder cannot be created, read or written, or its household is still on its way in or out.",
   STORE_FULL: "The disk that holds the home folder is full.",
   STORE_BROKEN: "The database cannot be opened or written.",
   STORE_NEWER: "The database was written by a newer version.",

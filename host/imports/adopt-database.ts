@@ -83,7 +83,10 @@ export function stateOf(database: string): string {
 /** File by file, because opening the original could change it. The copy is on disk. Throws what the file system throws. */
 export function copyDatabaseFiles(from: string, to: string): void {
   for (const end of ["", ...JOURNALS]) {
-    if (!existsSync(`${from}${end}`)) continue;
+    const kind = kindOf(`${from}${end}`);
+    if (kind === undefined) continue;
+    // One that waits for a writer would be waited for.
+    if (!kind.isFile()) throw unusable(`${from}${end} is no file.`, "Move it away.");
     copyFileSync(`${from}${end}`, `${to}${end}`, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
     chmodSync(`${to}${end}`, 0o600);
     const file = openSync(`${to}${end}`, "r+");

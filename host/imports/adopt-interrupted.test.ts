@@ -86,9 +86,26 @@ describe("an adoption that was cut off", () => {
     expect(tablesOf(join(old.home, "store", "messages.db")).router_state).toContainEqual({ key: "since", value: "1" });
   });
 
+  test.each(["record in place", "database in place"] as const)(
+    "with its %s starts no host, and the refusal names what finishes it",
+    async (last) => {
+      const old = household();
+      await adoptUntil(old, last);
+      const before = listing(old.home);
+      expect(() => openStore(old.home)).toThrow(
+        expect.objectContaining({ code: "HOME_UNUSABLE", hint: `Finish it with \`hermit adopt ${old.path} --home ${old.home}\`.` }),
+      );
+      expect(listing(old.home)).toEqual(before);
+      await old.adopt();
+      openStore(old.home).close();
+    },
+  );
+
   test("there is refused once a host has used the home", async () => {
     const old = household();
     await adoptUntil(old, "record in place");
+    // The record was deleted: nothing tells the host.
+    rmSync(join(old.home, "adoption.json"));
     const store = openStore(old.home);
     store.registerGroup({ chat: "c", name: "c", folder: "main", trigger: "@Andy", requiresTrigger: false }, 0);
     store.close();
@@ -107,6 +124,25 @@ describe("an adoption that was cut off", () => {
     expect(old.read("nanoclaw/store/auth")).toContain("moved to Hermit");
     expect(listing(join(old.home, "groups"))).toEqual(before);
     await expect(old.adopt()).rejects.toMatchObject({ code: "HOME_TAKEN" });
+  });
+
+  test("while the keys were moved to another disk, and whose home was deleted then, moves them to the next one", async () => {
+    const old = household();
+    await adoptUntil(old, "database in place");
+    renameSync(old.auth, `${old.auth}.going`);
+    rmSync(old.home, { recursive: true });
+    await old.adopt();
+    expect(readdirSync(join(old.home, "store", "auth")).toSorted()).toEqual(["creds.json", "session-1.json"]);
+    expect(readdirSync(join(old.path, "store")).toSorted()).toEqual(["auth", "messages.db"]);
+    expect(old.read("nanoclaw/store/auth")).toContain("moved to Hermit");
+  });
+
+  test("while the keys were moved, after which others were made in their place, is left to its owner", async () => {
+    const old = household();
+    old.write("store/auth.going/creds.json", "{}");
+    const before = listing(old.root);
+    await expect(old.adopt()).rejects.toMatchObject(refused("HOME_UNUSABLE", /there is .*auth\.going already/));
+    expect(listing(old.root)).toEqual(before);
   });
 
   test("between the keys and the note puts the note there", async () => {

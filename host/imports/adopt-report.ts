@@ -7,6 +7,7 @@ import type { AdoptedDatabase } from "./adopt-database.ts";
 import { readNote } from "./adoption-record.ts";
 import type { TreeFacts } from "./copy-tree.ts";
 import type { HouseholdTree } from "./household-trees.ts";
+import { isMovable } from "./move-folder.ts";
 import { environmentNames, type OldHome, STATE_FILES, unreadRequests } from "./old-home.ts";
 
 export interface AdoptionStep {
@@ -53,7 +54,7 @@ interface Places {
 
 export function authSteps(old: OldHome, home: string): AdoptionStep[] {
   if (readNote(old.auth) !== undefined) return [];
-  const moved: AdoptionStep[] = existsSync(old.auth)
+  const moved: AdoptionStep[] = isMovable(old.auth)
     ? [{ action: "move", what: `WhatsApp's keys: ${old.auth} → ${join(home, "store", "auth")}` }]
     : [];
   return [...moved, { action: "write", what: `a note in place of ${old.auth}, so that NanoClaw cannot start` }];

@@ -8,12 +8,14 @@ import { join } from "node:path";
 import Database from "better-sqlite3";
 import { copyDatabaseFiles, countRows } from "./adopt-database.ts";
 import { takeLock } from "../adapters/store-sqlite/open.ts";
+import { ADOPTION_FILE } from "../adapters/store-sqlite/unfinished-move.ts";
 import { HostError } from "../domain/errors.ts";
-import { RECORD_FILE } from "./adoption-record.ts";
 import { syncFolder } from "./copy-tree.ts";
 
-/** In the order they come into their place. */
-const PARTS = ["groups", "sessions", "data", "container", RECORD_FILE, "store"];
+/** In the order they come into their place. The record first: with it there no host begins to use what is not all there. */
+const PARTS = [ADOPTION_FILE, "groups", "sessions", "data", "container", "store"];
+/** What a host that was only tried leaves in `store`. */
+const DATABASE = ["", "-journal", "-wal", "-shm"].map((end) => `messages.db${end}`);
 const STAGE = "adopting";
 /** In the stage while parts of it are already in their place. */
 const COMMITTING = "committing";
@@ -84,7 +86,8 @@ export function refuseUnusable(home: string): void {
 function clearInterrupted(home: string): void {
   if (isCommitting(home)) {
     // A host that ran in between has made them its own.
-    if (hasRows(join(home, "store", "messages.db"))) throw taken(home, "store");
+    const used = usedOf(join(home, "store"));
+    if (used !== undefined) throw taken(home, used);
     for (const part of PARTS) rmSync(join(home, part), { recursive: true, force: true });
   }
   rmSync(join(home, STAGE), { recursive: true, force: true });
@@ -96,7 +99,7 @@ export function isCommitting(home: string): boolean {
 }
 
 function refuseTaken(home: string): void {
-  const full = PARTS.find((part) => (part === "store" ? hasRows(join(home, part, "messages.db")) : isFilled(join(home, part))));
+  const full = PARTS.find((part) => part !== "store" && isFilled(join(home, part))) ?? usedOf(join(home, "store"));
   if (full !== undefined) throw taken(home, full);
 }
 
@@ -109,6 +112,16 @@ function taken(home: string, part: string): HostError {
 function isFilled(path: string): boolean {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   return stat !== undefined && (!stat.isDirectory() || readdirSync(path).length > 0);
+}
+
+/** What of the folder `store` somebody would miss: `store`, `store/auth`. Undefined: nothing. */
+function usedOf(store: string): string | undefined {
+  const stat = lstatSync(store, { throwIfNoEntry: false });
+  if (stat === undefined) return undefined;
+  if (!stat.isDirectory()) return "store";
+  const other = readdirSync(store).find((name) => !DATABASE.includes(name));
+  if (other !== undefined) return `store/${other}`;
+  return hasRows(join(store, "messages.db")) ? "store" : undefined;
 }
 
 /** A host that was only tried leaves a database in which nobody has said anything. Looked at in a copy, because opening could change it. */

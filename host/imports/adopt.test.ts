@@ -113,6 +113,13 @@ describe("the recorded household", () => {
     expect(report.steps.map(({ action }) => action)).toEqual(["copy", "copy", "copy", "import", "move", "write"]);
   });
 
+  test("with a pipe in place of .env is not waited for", async () => {
+    const old = household();
+    rmSync(join(old.path, ".env"));
+    execFileSync("mkfifo", [join(old.path, ".env")]);
+    for (const dryRun of [true, false]) expect(await old.adopt({ dryRun })).not.toContain(".env");
+  });
+
   test("on trial is told the same and changes nothing, not a time, and nothing beside the database", async () => {
     const old = household();
     const before = listing(old.root);
@@ -194,6 +201,36 @@ describe("a household is refused and left as it is", () => {
     await unchanged(old, "HOME_TAKEN", "something in store");
   });
 
+  test.each(["store/auth/creds.json", "store/messages.before-2.db"])(
+    "where the home has %s, with a database that nobody used or none",
+    async (name) => {
+      const old = household();
+      mkdirSync(join(old.home, name, ".."), { recursive: true });
+      writeFileSync(join(old.home, name), "of somebody");
+      const named = name.split("/").slice(0, 2).join("/");
+      await unchanged(old, "HOME_TAKEN", `something in ${named}`);
+      openStore(old.home).close();
+      for (const dryRun of [true, false])
+        await expect(old.adopt({ dryRun })).rejects.toMatchObject(refused("HOME_TAKEN", `something in ${named}`));
+      expect(old.read(`home/${name}`)).toBe("of somebody");
+    },
+  );
+
+  test("where the disk is too small, and the largest file is named", async () => {
+    const old = household();
+    old.write("groups/fam/big", "");
+    truncateSync(join(old.path, "groups", "fam", "big"), 7 * 2 ** 40);
+    const full = refused("STORE_FULL", /needs \d+ MB, 7340032 MB of it for .*groups\/fam\/big/);
+    for (const dryRun of [true, false]) await expect(old.adopt({ dryRun })).rejects.toMatchObject(full);
+    expect(existsSync(old.home)).toBe(false);
+  });
+
+  test("where a pipe stands in place of its database's journal", async () => {
+    const old = household();
+    execFileSync("mkfifo", [`${old.database}-journal`]);
+    await unchanged(old, "OLD_HOME_UNUSABLE", "messages.db-journal is no file");
+  });
+
   test("where a host runs on the home", async () => {
     const old = household();
     const store = openStore(old.home);
@@ -213,12 +250,16 @@ describe("a household is refused and left as it is", () => {
     await unchanged(old, "OLD_HOME_UNUSABLE", "the old folder itself");
   });
 
-  test.each(["store/auth", "groups", "data/sessions"])("where %s is a link to somewhere else", async (name) => {
-    const old = household();
-    renameSync(join(old.path, name), join(old.root, "elsewhere"));
-    symlinkSync(join(old.root, "elsewhere"), join(old.path, name));
-    await unchanged(old, "OLD_HOME_UNUSABLE", `${name} is a link`);
-  });
+  test.each(["store", "store/auth", "store/messages.db", "groups", "data", "data/sessions", "container", "container/agent-runner"])(
+    "where %s is a link to somewhere else",
+    async (name) => {
+      const old = household();
+      old.write("container/agent-runner/src/index.ts", "// the agent\n");
+      renameSync(join(old.path, name), join(old.root, "elsewhere"));
+      symlinkSync(join(old.root, "elsewhere"), join(old.path, name));
+      await unchanged(old, "OLD_HOME_UNUSABLE", `${name} is a link`);
+    },
+  );
 
   test("where it was taken over before, by this home or another", async () => {
     const old = household();

@@ -17,11 +17,11 @@ import { type AdoptionReport, authSteps, type CopiedTree, report, type SessionFa
 import { isCommitting, lockHome, refuseUnusable } from "./adopt-stage.ts";
 import { type AdoptionRecord, readNote, readRecord, writeNote, writeRecord } from "./adoption-record.ts";
 import { readClaudeTranscript } from "./claude-transcript.ts";
-import { copyTree, measureTree, syncTree } from "./copy-tree.ts";
+import { type CopyOptions, copyTree, measureTree, syncTree } from "./copy-tree.ts";
 import { AGENT_SESSIONS, AGENT_SOURCES, GROUPS, type HouseholdTree } from "./household-trees.ts";
 import { importFault } from "./import-fault.ts";
-import { moveFolder } from "./move-folder.ts";
-import { claudeTranscript, kindOf, type OldHome, openOldHome, unusable } from "./old-home.ts";
+import { isMovable, moveFolder, refuseTwo } from "./move-folder.ts";
+import { claudeTranscript, type OldHome, openOldHome, refuseLinks, unusable } from "./old-home.ts";
 import { refuseRunning } from "./old-host.ts";
 
 export interface AdoptOptions {
@@ -49,6 +49,10 @@ export async function adopt(options: AdoptOptions): Promise<AdoptionReport> {
   try {
     const old = openOldHome(options.folder);
     refuseNested(old.path, realPath(options.home));
+    refuseLinks(
+      old,
+      treesOf(old).map(({ path }) => path),
+    );
     refuseRunning(old);
     const record = isCommitting(options.home) ? undefined : readRecord(options.home);
     if (record !== undefined) return resume(old, record, options);
@@ -58,8 +62,7 @@ export async function adopt(options: AdoptOptions): Promise<AdoptionReport> {
         "Hand that home back first: `hermit hand-back`.",
       );
     }
-    const link = [old.auth, ...treesOf(old).map(({ path }) => join(old.path, path))].find((path) => kindOf(path)?.isSymbolicLink());
-    if (link !== undefined) throw unusable(`${link} is a link, and links are not followed.`, "Put the folder itself in its place.");
+    refuseTwo(old.auth);
     return await (options.isDryRun ? look(old, options) : takeOver(old, options));
   } catch (error) {
     throw importFault(error, options.home);
@@ -139,7 +142,9 @@ function resume(old: OldHome, record: AdoptionRecord, options: AdoptOptions): Ad
 function finish(old: OldHome, home: string, record: AdoptionRecord): void {
   const keys = join(home, "store", "auth");
   if (readNote(old.auth) === undefined) {
-    if ([old.auth, `${old.auth}.going`, `${keys}.coming`].some((path) => existsSync(path))) moveFolder(old.auth, keys);
+    refuseRunning(old);
+    refuseChanged(old, record);
+    if (isMovable(old.auth)) moveFolder(old.auth, keys);
     mkdirSync(dirname(old.auth), { recursive: true });
     writeNote(old.auth, record, home);
   }
@@ -164,8 +169,11 @@ function realPath(path: string): string {
   return existsSync(path) ? realpathSync(path) : join(realPath(dirname(path)), basename(path));
 }
 
-function measureTrees(old: OldHome): readonly CopiedTree[] {
-  return treesOf(old).map((tree) => ({ tree, facts: measureTree(join(old.path, tree.path), { ignores: tree.ignores }) }));
+function measureTrees(old: OldHome, note: (tree: HouseholdTree) => CopyOptions["onBytes"] = () => undefined): readonly CopiedTree[] {
+  return treesOf(old).map((tree) => {
+    const { path, ignores } = tree;
+    return { tree, facts: measureTree(join(old.path, path), { ignores, onBytes: note(tree) }) };
+  });
 }
 
 /** To where they lie in a home; they belong to the sandboxes there. */
@@ -184,7 +192,13 @@ function treesOf(old: OldHome): readonly HouseholdTree[] {
 
 /** Returns the bytes of folders to copy. Copies of the database are three: as it was, as it becomes, and the log in between. */
 function refuseFullDisk(old: OldHome, home: string): number {
-  const bytes = measureTrees(old).reduce((sum, { facts }) => sum + facts.bytes, 0);
+  let largest = { path: "", bytes: 0 };
+  const note =
+    (tree: HouseholdTree) =>
+    (bytes: number, path: string): void => {
+      if (bytes > largest.bytes) largest = { path: join(old.path, tree.path, path), bytes };
+    };
+  const bytes = measureTrees(old, note).reduce((sum, { facts }) => sum + facts.bytes, 0);
   const needed = bytes + 3 * (old.database === undefined ? 0 : statSync(old.database).size) + SPARE_BYTES;
   let place = home;
   while (!existsSync(place)) place = dirname(place);
@@ -192,7 +206,7 @@ function refuseFullDisk(old: OldHome, home: string): number {
   if (bavail * bsize >= needed) return bytes;
   throw new StoreError(
     "STORE_FULL",
-    `The disk of ${home} has ${size(bavail * bsize)} free, and taking ${old.path} over needs ${size(needed)}.`,
+    `The disk of ${home} has ${size(bavail * bsize)} free, and taking ${old.path} over needs ${size(needed)}${largest.path === "" ? "" : `, ${size(largest.bytes)} of it for ${largest.path}`}.`,
     {
       hint: "Free some space, or choose a home on another disk with --home. Nothing was changed.",
     },

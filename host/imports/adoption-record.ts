@@ -2,6 +2,7 @@
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import * as z from "zod";
+import { ADOPTION_FILE } from "../adapters/store-sqlite/unfinished-move.ts";
 import { HostError } from "../domain/errors.ts";
 import { syncFolder } from "./copy-tree.ts";
 
@@ -24,11 +25,9 @@ const Record = z.object({
 });
 export type AdoptionRecord = z.infer<typeof Record>;
 
-export const RECORD_FILE = "adoption.json";
-
 /** Undefined: this home was not adopted, or has been handed back. Throws HostError HOME_UNUSABLE where it cannot be read. */
 export function readRecord(home: string): AdoptionRecord | undefined {
-  const path = join(home, RECORD_FILE);
+  const path = join(home, ADOPTION_FILE);
   if (!existsSync(path)) return undefined;
   try {
     return Record.parse(JSON.parse(readFileSync(path, "utf8")));
@@ -41,7 +40,7 @@ export function readRecord(home: string): AdoptionRecord | undefined {
 }
 
 export function writeRecord(home: string, record: AdoptionRecord): void {
-  writeDurably(join(home, RECORD_FILE), `${JSON.stringify(record, null, 2)}\n`);
+  writeDurably(join(home, ADOPTION_FILE), `${JSON.stringify(record, null, 2)}\n`);
 }
 
 /**

@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -195,6 +196,17 @@ describe("a very long one", () => {
   });
 });
 
+test("what became a link or a pipe since it was found is not read, and not waited for", () => {
+  const folder = mkdtempSync(join(tmpdir(), "hermit-transcript-"));
+  const [own, link, pipe] = ["own", "link", "pipe"].map((name) => join(folder, name)) as [string, string, string];
+  writeFileSync(own, "");
+  symlinkSync(own, link);
+  execFileSync("mkfifo", [pipe]);
+  expect(() => readClaudeTranscript(link)).toThrow(/ELOOP/);
+  expect(() => readClaudeTranscript(pipe)).toThrow(/pipe is no file/);
+  rmSync(folder, { recursive: true });
+});
+
 test("what comes out is readable as a transcript of ours", async () => {
   const home = mkdtempSync(join(tmpdir(), "hermit-claude-"));
   const { turns } = convert(
@@ -205,6 +217,6 @@ test("what comes out is readable as a transcript of ours", async () => {
   );
   const transcripts = createTranscripts(home);
   await transcripts.append("fam", "s1", turns);
-  expect(await transcripts.read("fam", "s1", 1_000_000)).toEqual({ state: "readable", turns });
+  expect(await transcripts.read("fam", "s1", 1_000_000)).toEqual({ state: "readable", turns, isWhole: true });
   rmSync(home, { recursive: true });
 });

@@ -4,11 +4,12 @@
  * A line of JSON each: what people said, what the agent said and which tools it used, what the tools answered, and much else, which is
  * passed over. An answer comes in several lines with one message id. What sub-agents said among themselves (side chains) is left out.
  */
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import * as z from "zod";
 import type { AssistantPart, JournalEntry } from "../../contracts/wire/turn.ts";
 import type { TranscriptTurn } from "../ports/transcripts.ts";
 import { answeredPart, condensed } from "../runs/history.ts";
+import { unusable } from "./old-home.ts";
 
 export interface ConvertedTranscript {
   readonly turns: readonly TranscriptTurn[];
@@ -46,11 +47,13 @@ const Line = z.object({
 });
 type Line = z.infer<typeof Line>;
 
-/** `path`: a regular file. Throws what the file system throws. */
+/** Throws HostError OLD_HOME_UNUSABLE where it is no file (any more), and what the file system throws, also at a link. */
 export function readClaudeTranscript(path: string): ConvertedTranscript {
-  const file = openSync(path, "r");
+  const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
-    const { size } = fstatSync(file);
+    const stat = fstatSync(file);
+    if (!stat.isFile()) throw unusable(`${path} is no file.`, "Move it away, then try again.");
+    const { size } = stat;
     const from = Math.max(0, size - MAX_READ_BYTES);
     const buffer = Buffer.alloc(size - from);
     const read = readSync(file, buffer, 0, buffer.length, from);

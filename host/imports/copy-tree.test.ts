@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  renameSync,
   rmSync,
   symlinkSync,
   utimesSync,
@@ -15,7 +16,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
 import { copyTree, measureTree } from "./copy-tree.ts";
 
 let root: string;
@@ -59,6 +60,51 @@ test("a link stays a link where it leads to its own entry of the top, and is lef
   );
   expect(readdirSync(join(to, "fam")).toSorted()).toEqual(["deep", "loop", "sibling"]);
   expect(readlinkSync(join(to, "fam", "deep", "up"))).toBe("../top");
+});
+
+/** As an agent in a sandbox that was not stopped does it, between any two steps. */
+test.each([
+  ["is held open", undefined],
+  ["is compared, where the system does not show what is open", "/nowhere"],
+])("a folder that becomes a link while it is copied is not followed: each %s", (_how, open) => {
+  mkdirSync(join(root, "private"));
+  for (const name of ["secret", "file"]) writeFileSync(join(root, "private", name), "secret");
+  writeFileSync(join(from, "fam", "deep", "file"), "own");
+  const swap = (path: string): void => {
+    renameSync(path, join(root, "aside"));
+    symlinkSync(join(root, "private"), path);
+  };
+  // Before it is opened, and after it was listed, also above.
+  for (const [n, after, path] of [
+    [1, "fam/deep", "fam/deep"],
+    [2, "fam/deep/file", "fam/deep"],
+    [3, "fam/deep", "fam"],
+  ] as const) {
+    mkdirSync(join(from, "fam", "deep", "below"), { recursive: true });
+    writeFileSync(join(from, "fam", "deep", "below", "file"), "own");
+    const target = `${to}-${n}`;
+    const onBytes = (_bytes: number, done: string): void => {
+      if (done === after) swap(join(from, path));
+    };
+    copyTree(from, target, { onBytes, ...(open === undefined ? {} : { open }) });
+    const names = readdirSync(target, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    for (const { parentPath, name } of names) expect(readFileSync(join(parentPath, name), "utf8")).toBe("own");
+    expect(names.map(({ name }) => name)).not.toContain("secret");
+    expect(lstatSync(join(from, path)).isSymbolicLink()).toBe(true);
+    rmSync(join(from, path));
+    renameSync(join(root, "aside"), join(from, path));
+  }
+});
+
+test("what lies deeper than a path may be long is left out by name, the rest is copied", () => {
+  const nest = 'for n in $(seq 25); do mkdir "$1" && cd -P "$1" || exit 1; done';
+  execFileSync("sh", ["-c", nest, "nest", "d".repeat(200)], { cwd: join(from, "fam") });
+  onTestFinished(() => void execFileSync("rm", ["-rf", join(from, "fam")]));
+  writeFileSync(join(from, "fam", "file"), "x");
+  const { leftOut, files } = copyTree(from, to);
+  expect(files).toBe(1);
+  expect(leftOut).toEqual([`fam/${"d".repeat(96)}…: it lies too deep`]);
+  expect(measureTree(from).leftOut).toEqual(leftOut);
 });
 
 test("what is no file is left out, and a file with two names comes twice", () => {

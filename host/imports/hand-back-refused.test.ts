@@ -124,6 +124,18 @@ describe("handing back that was cut off", () => {
     },
   );
 
+  test.each(["parts replaced", "home put away", "keys in the folder", "all but the record"] as const)(
+    "with %s starts no host, so that no message is taken in that would stay behind",
+    async (last) => {
+      const old = await until(last);
+      const before = listing(old.home);
+      expect(() => openStore(old.home)).toThrow(
+        expect.objectContaining({ code: "HOME_UNUSABLE", hint: `Finish it with \`hermit hand-back --home ${old.home}\`.` }),
+      );
+      expect(listing(old.home)).toEqual(before);
+    },
+  );
+
   test("before the record was written begins anew", async () => {
     const old = household();
     // The first half of it: the database is replaced, the groups are on their way.

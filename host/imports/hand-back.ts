@@ -12,6 +12,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  realpathSync,
   renameSync,
   rmSync,
   statfsSync,
@@ -20,15 +21,16 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { takeLock } from "../adapters/store-sqlite/open.ts";
+import { ADOPTION_FILE } from "../adapters/store-sqlite/unfinished-move.ts";
 import { HostError, StoreError } from "../domain/errors.ts";
 import { type CopiedTree, counted, leftOutNotes, size } from "./adopt-report.ts";
-import { type AdoptionRecord, readNote, readRecord, RECORD_FILE, writeRecord } from "./adoption-record.ts";
+import { type AdoptionRecord, readNote, readRecord, writeRecord } from "./adoption-record.ts";
 import { copyTree, measureTree, type Owner, syncFolder, type TreeFacts } from "./copy-tree.ts";
 import { type ReturnedDatabase, writeReturned } from "./hand-back-database.ts";
 import { AGENT_SESSIONS, GROUPS, type HouseholdTree } from "./household-trees.ts";
 import { importFault } from "./import-fault.ts";
-import { moveFolder } from "./move-folder.ts";
-import { claudeTranscript, type OldHome, openOldHome, STATE_FILES, unusable } from "./old-home.ts";
+import { isMovable, moveFolder } from "./move-folder.ts";
+import { claudeTranscript, type OldHome, openOldHome, refuseLinks, STATE_FILES, unusable } from "./old-home.ts";
 import { refuseRunning } from "./old-host.ts";
 
 export interface HandBackOptions {
@@ -63,6 +65,10 @@ export function handBack({ home, folder, isDryRun }: HandBackOptions): HandBackR
   const target = record.returning?.to ?? folder ?? record.from;
   try {
     const old = openOldHome(target);
+    refuseLinks(
+      old,
+      [GROUPS, AGENT_SESSIONS].map(({ path }) => path),
+    );
     if (!isAllBack(old, record)) refuseRunning(old);
     refuseForeign(old, record);
     return isDryRun ? look(home, old, record) : giveBack(home, old, record);
@@ -113,7 +119,7 @@ function look(home: string, old: OldHome, record: AdoptionRecord): HandBackRepor
   const folder = mkdtempSync(join(tmpdir(), "hermit-hand-back-"));
   try {
     const database = writeReturned(databaseOf(home), join(folder, "messages.db"), canResume(home, old));
-    const trees = treesOf(home).map((tree) => ({ tree, facts: measureTree(join(home, tree.path)) }));
+    const trees = treesOf(home).map((tree) => ({ tree, facts: measureTree(placeOf(home, tree)) }));
     return report(home, old, archiveName(), { database, trees });
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -173,11 +179,11 @@ function finish(home: string, old: OldHome, archive: string): void {
     if (existsSync(join(home, part))) renameSync(join(home, part), join(kept, part));
   syncFolder(home);
   const [keys, coming] = [join(kept, "store", "auth"), `${old.auth}${RETURNING}`];
-  if ([keys, `${keys}.going`, `${coming}.coming`].some((path) => existsSync(path))) moveFolder(keys, coming);
+  if (isMovable(keys)) moveFolder(keys, coming);
   if (readNote(old.auth) !== undefined) rmSync(old.auth);
   if (existsSync(coming)) renameSync(coming, old.auth);
   syncFolder(dirname(old.auth));
-  renameSync(join(home, RECORD_FILE), join(kept, RECORD_FILE));
+  renameSync(join(home, ADOPTION_FILE), join(kept, ADOPTION_FILE));
   syncFolder(home);
 }
 
@@ -201,10 +207,16 @@ function treesOf(home: string): readonly HouseholdTree[] {
   return [GROUPS, AGENT_SESSIONS].filter((tree) => tree === GROUPS || existsSync(join(home, tree.path)));
 }
 
-function copyBack(home: string, old: OldHome, { path }: HouseholdTree): TreeFacts {
-  const to = join(old.path, path);
+/** An owner may keep one on another disk; no agent can make the folder itself a link. */
+function placeOf(home: string, { path }: HouseholdTree): string {
+  const place = join(home, path);
+  return existsSync(place) ? realpathSync(place) : place;
+}
+
+function copyBack(home: string, old: OldHome, tree: HouseholdTree): TreeFacts {
+  const to = join(old.path, tree.path);
   mkdirSync(dirname(to), { recursive: true });
-  return copyTree(join(home, path), `${to}${RETURNING}`, { ownerOf: (top) => ownerOf(old, to, top) });
+  return copyTree(placeOf(home, tree), `${to}${RETURNING}`, { ownerOf: (top) => ownerOf(old, to, top) });
 }
 
 function replaceTree(path: string, stamp: string): void {
@@ -239,7 +251,7 @@ function databaseOf(home: string): string {
 }
 
 function refuseFullDisk(home: string, old: OldHome): void {
-  const trees = treesOf(home).reduce((sum, { path }) => sum + measureTree(join(home, path)).bytes, 0);
+  const trees = treesOf(home).reduce((sum, tree) => sum + measureTree(placeOf(home, tree)).bytes, 0);
   const needed = trees + 3 * statSync(databaseOf(home)).size + SPARE_BYTES;
   const { bavail, bsize } = statfsSync(old.path);
   if (bavail * bsize >= needed) return;
@@ -255,7 +267,7 @@ function archiveName(): string {
 /** `parts` undefined: they are back already. */
 function report(home: string, old: OldHome, archive: string, parts: Parts | undefined): HandBackReport {
   const rows = Object.entries(parts?.database.rows ?? {}).map(([table, n]) => `${table} ${n}`);
-  const keys = [home, join(home, archive)].map((place) => join(place, "store", "auth")).find((path) => existsSync(path));
+  const keys = [home, join(home, archive)].map((place) => join(place, "store", "auth")).find(isMovable);
   const copied: HandBackStep[] =
     parts === undefined
       ? []

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -43,13 +43,29 @@ describe("cut off between two disks", () => {
     expect(places()).toEqual({ here: [], there: ["keys"] });
   });
 
-  test("after the original lost its name, the copy takes its own", () => {
+  test("after the original lost its name, the original is moved, whole copy or half of one", () => {
     mkdirSync(`${to}.coming`);
-    writeFileSync(join(`${to}.coming`, "creds.json"), "{}");
+    writeFileSync(join(`${to}.coming`, "creds.json"), "half");
     renameSync(from, `${from}.going`);
     moveFolder(from, to, otherDisk);
-    expect(readdirSync(to)).toEqual(["creds.json"]);
+    expect(readFileSync(join(to, "creds.json"), "utf8")).toBe("{}");
     expect(places()).toEqual({ here: [], there: ["keys"] });
+  });
+
+  test.each([
+    ["the same disk", renameSync],
+    ["another disk", otherDisk],
+  ])("after which its copy was thrown away with its place, the original is moved to a place on %s", (_where, rename) => {
+    renameSync(from, `${from}.going`);
+    moveFolder(from, to, rename);
+    expect(readFileSync(join(to, "creds.json"), "utf8")).toBe("{}");
+    expect(places()).toEqual({ here: [], there: ["keys"] });
+  });
+
+  test("and another one made in its old place, neither is touched", () => {
+    mkdirSync(`${from}.going`);
+    expect(() => moveFolder(from, to, otherDisk)).toThrow(/there is .*here\/keys\.going already/);
+    expect(places()).toEqual({ here: ["keys", "keys.going"], there: [] });
   });
 
   test("before the original was deleted, it is deleted", () => {

@@ -8,19 +8,26 @@ import { copyTree, syncFolder } from "./copy-tree.ts";
 const COMING = ".coming";
 const GOING = ".going";
 
+/** A folder to move lies there, or the original of one whose move was cut off. */
+export function isMovable(from: string): boolean {
+  return existsSync(from) || existsSync(`${from}${GOING}`);
+}
+
 /**
  * One rename where both are on one disk; else a copy, which takes its name only after the original has lost its own. Cut off in between,
- * the same call goes on from there. `from` gone and `to` there: done already. Throws HostError HOME_UNUSABLE where both are there.
- * `rename`: for tests.
+ * the same call begins anew with the original, also with another `to`. `from` gone and `to` there: done already. Throws HostError
+ * HOME_UNUSABLE where two of them are there. `rename`: for tests.
  */
 export function moveFolder(from: string, to: string, rename: typeof renameSync = renameSync): void {
   const [coming, going] = [`${to}${COMING}`, `${from}${GOING}`];
+  const isArrived = existsSync(to);
+  refuseTwo(from, isArrived ? to : undefined);
+  if (existsSync(going) && !isArrived) {
+    // Whatever was copied may be gone, or half of another attempt: only the original is whole for sure.
+    renameSync(going, from);
+    syncParents(from);
+  }
   if (existsSync(from)) {
-    if (existsSync(to)) {
-      throw new HostError("HOME_UNUSABLE", `${from} cannot be moved: there is ${to} already.`, {
-        hint: "Move the one away that is not in use.",
-      });
-    }
     rmSync(coming, { recursive: true, force: true });
     try {
       rename(from, to);
@@ -35,10 +42,18 @@ export function moveFolder(from: string, to: string, rename: typeof renameSync =
     syncParents(coming);
     renameSync(from, going);
     syncParents(from);
+    renameSync(coming, to);
+    syncParents(to);
   }
-  if (existsSync(coming)) renameSync(coming, to);
-  syncParents(to);
-  rmSync(going, { recursive: true, force: true });
+  if (existsSync(to)) rmSync(going, { recursive: true, force: true });
+}
+
+/** `other`: default the original of a move that was cut off, which is not the same as what lies in its old place since. */
+export function refuseTwo(from: string, other = `${from}${GOING}`): void {
+  if (!existsSync(from) || !existsSync(other)) return;
+  throw new HostError("HOME_UNUSABLE", `${from} cannot be moved: there is ${other} already.`, {
+    hint: "Move the one away that is not in use.",
+  });
 }
 
 function syncParents(...paths: readonly string[]): void {

@@ -1,8 +1,20 @@
 /**
  * A NanoClaw folder as it lies on disk (contract §1, §2, §7). Only looked at here.
  */
-import { existsSync, lstatSync, type Stats, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
-import { join, resolve } from "node:path";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  lstatSync,
+  openSync,
+  type Stats,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+} from "node:fs";
+import { join, resolve, sep } from "node:path";
 import { SessionId } from "../../contracts/wire/turn.ts";
 import { HostError } from "../domain/errors.ts";
 import { isValidFolder } from "../domain/group.ts";
@@ -19,6 +31,8 @@ export interface OldHome {
 
 /** State that it reads at its start, and once only (contract §1). */
 export const STATE_FILES = ["registered_groups.json", "router_state.json", "sessions.json"] as const;
+
+const MAX_ENVIRONMENT_BYTES = 1024 * 1024;
 
 /** Throws HostError OLD_HOME_UNUSABLE, naming what was looked for; HOME_UNUSABLE where it belongs to another user. */
 export function openOldHome(folder: string): OldHome {
@@ -46,6 +60,21 @@ export function openOldHome(folder: string): OldHome {
     groups: join(path, "groups"),
     auth: join(path, "store", "auth"),
   };
+}
+
+/**
+ * Throws HostError OLD_HOME_UNUSABLE where a link stands on the way to its database, its keys, its state or one of `trees`: each folder
+ * below the home is looked at, as a link in the middle leads out as well as one at the end. Nothing needs to be there.
+ */
+export function refuseLinks(home: OldHome, trees: readonly string[]): void {
+  for (const path of [join("store", "messages.db"), join("store", "auth"), "data", ...trees]) {
+    const names = path.split(sep);
+    for (let depth = 1; depth <= names.length; depth++) {
+      const place = join(home.path, ...names.slice(0, depth));
+      if (kindOf(place)?.isSymbolicLink())
+        throw unusable(`${place} is a link, and links are not followed.`, "Put what it leads to in its place.");
+    }
+  }
 }
 
 export function unusable(message: string, hint: string): HostError {
@@ -77,11 +106,23 @@ export function kindOf(path: string): Stats | undefined {
 /** Names set in its `.env`, never the values. */
 export function environmentNames(home: OldHome): readonly string[] {
   try {
-    const lines = readFileSync(join(home.path, ".env"), "utf8").split("\n");
+    const lines = environmentText(join(home.path, ".env")).split("\n");
     const names = lines.flatMap((line) => /^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=/.exec(line)?.[1] ?? []);
     return [...new Set(names)];
   } catch {
     return [];
+  }
+}
+
+/** Throws where it is no file, which opening must not wait for, or far longer than a list of settings. */
+function environmentText(path: string): string {
+  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const stat = fstatSync(file);
+    if (!stat.isFile() || stat.size > MAX_ENVIRONMENT_BYTES) throw new Error(`${path} is no list of settings`);
+    return readFileSync(file, "utf8");
+  } finally {
+    closeSync(file);
   }
 }
 

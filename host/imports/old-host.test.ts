@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync } from "node:fs";
+import { chmodSync, linkSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { type OldHome, openOldHome } from "./old-home.ts";
@@ -75,4 +75,12 @@ test("the refusal says how to stop its service", async () => {
   expect(() => refuseRunning(home)).toThrow(
     expect.objectContaining({ code: "OLD_HOST_RUNNING", hint: expect.stringContaining("systemctl --user stop") }),
   );
+});
+
+test("a process that has the database open under another path, as in a container, is NanoClaw too", async () => {
+  // Another name of the same file, as a bind mount is; that needs rights a test has not everywhere.
+  const other = join(old.root, "elsewhere.db");
+  linkSync(old.database, other);
+  const pid = await run(`exec 3<"$1"; ${WAIT}`, ["holder", other]);
+  expect(() => refuseRunning(home)).toThrow(`process ${pid} (sh) has ${home.database} open`);
 });

@@ -3,7 +3,7 @@
  * from its start to its end, and who was started from its program.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { type BigIntStats, existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { HostError } from "../domain/errors.ts";
 import type { OldHome } from "./old-home.ts";
@@ -25,6 +25,8 @@ export function refuseRunning(home: OldHome, proc = "/proc"): void {
 }
 
 function lookInProc(proc: string, files: readonly string[], programs: readonly string[]): string | undefined {
+  // By what they are, not by name: in a container, or over another mount, the same files have other paths.
+  const known = new Map(files.flatMap((file) => idsOf(file).map((id) => [id, file])));
   for (const pid of readdirSync(proc)) {
     if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
     const own = join(proc, pid);
@@ -33,12 +35,19 @@ function lookInProc(proc: string, files: readonly string[], programs: readonly s
     if (args.length < 2) continue;
     const name = basename(args[0] ?? "");
     const open = orNothing(() => readdirSync(join(own, "fd")), []);
-    const file = open.map((fd) => orNothing(() => readlinkSync(join(own, "fd", fd)), "")).find((path) => files.includes(path));
+    const id = open.flatMap((fd) => idsOf(join(own, "fd", fd))).find((found) => known.has(found));
+    const file = id === undefined ? undefined : known.get(id);
     if (file !== undefined) return `process ${pid} (${name}) has ${file} open`;
     const cwd = orNothing(() => readlinkSync(join(own, "cwd")), "/");
     if (args.slice(1).some((arg) => programs.includes(resolve(cwd, arg)))) return `process ${pid} (${name}) was started from it`;
   }
   return undefined;
+}
+
+/** One, or none where it is not there. */
+function idsOf(path: string): readonly string[] {
+  const stat = orNothing<BigIntStats | undefined>(() => statSync(path, { bigint: true }), undefined);
+  return stat === undefined ? [] : [`${stat.dev}:${stat.ino}`];
 }
 
 function askLsof(files: readonly string[]): string | undefined {

@@ -5,8 +5,8 @@
  * stay as it was; then WAL is set, a copy made, and the migrations run.
  */
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
 import Database from "better-sqlite3";
 import { StoreError, isHostError } from "../../domain/errors.ts";
 import type { Log } from "../../ports/log.ts";
@@ -20,6 +20,7 @@ import { type TaskTable, taskTable } from "./tasks.ts";
 import { taskTables } from "./migrations/0003-tasks.ts";
 import { sessionColumns } from "./migrations/0004-sessions.ts";
 import { taskRunTables } from "./migrations/0005-task-runs.ts";
+import { refuseUnfinishedMove } from "./unfinished-move.ts";
 
 export type Sqlite = Database.Database;
 
@@ -56,6 +57,8 @@ export interface OpenOptions {
 /** `home`: absolute path of the home folder. Throws StoreError: HOME_LOCKED, HOME_UNUSABLE, STORE_FULL, STORE_NEWER, STORE_BROKEN. */
 export function openDatabase(home: string, { assistantName = "Andy", log }: OpenOptions = {}): OpenedDatabase {
   const folder = join(home, "store");
+  // Before anything is made in it, and again once nobody else can move it.
+  refuseUnfinishedMove(home);
   try {
     mkdirSync(home, { recursive: true, mode: 0o700 });
     mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -69,6 +72,7 @@ export function openDatabase(home: string, { assistantName = "Andy", log }: Open
   const path = join(folder, "messages.db");
   let db: Sqlite | undefined;
   try {
+    refuseUnfinishedMove(home);
     refuseEmptied(path, home);
     db = new Database(path, { timeout: BUSY_MS });
     const applied = examine(db, path);
@@ -190,14 +194,29 @@ function migrate(
       const { registered, warnings } = importJsonState(db, files, { takesOver, now });
       const all = db.prepare("SELECT jid FROM registered_groups").pluck();
       adoptWaiting(db, takesOver ? (all.all() as string[]) : registered, assistantName, now);
-      return { warnings, undated: taskTable(db, groupTable(db), outboxTable(db)).pauseUndated(now) };
+      const tasks = taskTable(db, groupTable(db), outboxTable(db));
+      tasks.dropOrphans();
+      return { warnings, undated: tasks.pauseUndated(now) };
     })
     .immediate();
 }
 
 /** The first copy before a migration is the one worth keeping: a second attempt must not overwrite it with a half-migrated file. */
 function backup(db: Sqlite, path: string): void {
-  if (!existsSync(path)) db.prepare("VACUUM INTO ?").run(path);
+  if (existsSync(path)) return;
+  // Under its own name only once it is whole and on disk: what an interruption leaves would pass for the copy.
+  const part = `${path}.part`;
+  for (const end of ["", "-journal"]) rmSync(`${part}${end}`, { force: true });
+  db.prepare("VACUUM INTO ?").run(part);
+  sync(part);
+  renameSync(part, path);
+  sync(dirname(path));
+}
+
+function sync(path: string): void {
+  const file = openSync(path, "r");
+  fsyncSync(file);
+  closeSync(file);
 }
 
 function nextGeneration(db: Sqlite): { generation: number; instance: string } {

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Database from "better-sqlite3";
@@ -414,6 +414,30 @@ describe("file", () => {
     chmodSync(old, 0o700);
     rmSync(old, { recursive: true });
     store = openStore(home);
+  });
+
+  test("a copy that was cut off is made anew, and only a whole one has the name of one", () => {
+    const old = mkdtempSync(join(tmpdir(), "hermit-store-"));
+    mkdirSync(join(old, "store"));
+    const db = new Database(join(old, "store", "messages.db"));
+    db.exec("CREATE TABLE chats (jid TEXT PRIMARY KEY, name TEXT, last_message_time TEXT); INSERT INTO chats VALUES ('x', 'X', NULL)");
+    db.close();
+    const path = join(old, "store", "messages.before-2.db");
+    // In the way of the copy: without one, nothing is migrated.
+    mkdirSync(`${path}.part`);
+    expect(() => openStore(old)).toThrow(/messages\.before-2\.db\.part/);
+    expect(existsSync(path)).toBe(false);
+    const untouched = new Database(join(old, "store", "messages.db"), { readonly: true });
+    expect(untouched.prepare("SELECT name FROM sqlite_master").pluck().all()).not.toContain("hermit_migrations");
+    untouched.close();
+    rmSync(`${path}.part`, { recursive: true });
+    for (const end of ["", "-journal"]) writeFileSync(`${path}.part${end}`, "half of it");
+    openStore(old).close();
+    const copy = new Database(path, { readonly: true });
+    expect(copy.prepare("SELECT name FROM chats").pluck().all()).toEqual(["X"]);
+    copy.close();
+    expect(readdirSync(join(old, "store")).toSorted()).toEqual(["messages.before-2.db", "messages.db"]);
+    rmSync(old, { recursive: true });
   });
 
   test("no table of ours refers to, or is triggered by, one of the baseline's", () => {

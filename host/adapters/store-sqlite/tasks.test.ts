@@ -183,6 +183,98 @@ describe("bounds", () => {
   });
 });
 
+describe("an occurrence whose task is gone", () => {
+  const orphan = () => change("DELETE FROM scheduled_tasks WHERE id = 't1'");
+
+  test("keeps no other task of its group waiting, and gives the group nothing to do", () => {
+    store.createTask({ ...task("t1"), nextRun: null });
+    store.runTaskNow("t1", NOW);
+    orphan();
+    expect(store.foldersWithWork()).toEqual([]);
+    store.createTask(task("t2"));
+    expect(claim().taskId).toBe("t2");
+  });
+
+  test("is itself gone with the next start, one that had begun as well", () => {
+    for (const id of ["t1", "t2"]) store.createTask({ ...task(id), nextRun: null });
+    for (const id of ["t1", "t2"]) store.runTaskNow(id, NOW);
+    const { id } = claim();
+    orphan();
+    store.close();
+    store = openStore(home);
+    expect(query("SELECT task_id FROM hermit_occurrences")).toEqual([{ task_id: "t2" }]);
+    expect(store.claimTurn("fam", rules)).toMatchObject({ id, taskId: "t1" });
+  });
+});
+
+describe("an occurrence that waits", () => {
+  const due = (): void => void store.claimDue(NOW, () => ({ kind: "run" }));
+
+  test("by schedule is dropped by a pause, and due again when the task is resumed", () => {
+    store.createTask(task("t1"));
+    due();
+    store.changeTask("t1", { status: "paused" });
+    expect(store.claimTurn("fam", rules)).toBeUndefined();
+    store.changeTask("t1", { status: "active" });
+    expect(store.nextDue()).toBe(NOW);
+    expect(claim().taskId).toBe("t1");
+  });
+
+  test("by schedule is dropped by another next run, and by no other change", () => {
+    store.createTask(task("t1"));
+    due();
+    store.changeTask("t1", { prompt: "other", status: "active", nextRun: new Date(NOW).toISOString() });
+    expect(store.foldersWithWork()).toEqual(["fam"]);
+    store.changeTask("t1", { nextRun: new Date(NOW + 1).toISOString() });
+    expect(store.foldersWithWork()).toEqual([]);
+    expect(store.nextDue()).toBe(NOW + 1);
+  });
+
+  test("because somebody asked for it stays, whatever becomes of the schedule", () => {
+    store.createTask({ ...task("t1"), nextRun: new Date(NOW + 1).toISOString() });
+    store.runTaskNow("t1", NOW);
+    store.changeTask("t1", { status: "paused", nextRun: new Date(NOW + 2).toISOString() });
+    expect(store.claimTurn("fam", rules)?.taskId).toBe("t1");
+  });
+
+  test("no longer, but runs, is left to its run by a pause", () => {
+    store.createTask(task("t1"));
+    const turn = claim();
+    store.changeTask("t1", { status: "paused" });
+    finish(turn);
+    expect(store.taskRuns("t1", 9)).toHaveLength(1);
+  });
+});
+
+test("a task cancelled in its run leaves a task's turn, also after a new start, and no occurrence", () => {
+  store.createTask(task("t1"));
+  const { id } = claim();
+  store.cancelTask("t1");
+  expect(count("hermit_occurrences")).toBe(0);
+  store.close();
+  store = openStore(home);
+  const again = store.claimTurn("fam", rules, "tasks");
+  expect(again).toMatchObject({ id, taskId: "t1", session: null });
+  if (again !== undefined) finish(again);
+  expect(store.foldersWithWork()).toEqual([]);
+});
+
+test("a task deleted by hand in its run leaves no occurrence when that ends", () => {
+  store.createTask(task("t1"));
+  const turn = claim();
+  change("DELETE FROM scheduled_tasks");
+  finish(turn);
+  expect([count("hermit_occurrences"), count("task_run_logs")]).toEqual([0, 0]);
+});
+
+test("a run during which the clock was set back is logged as taking no time", () => {
+  store.createTask(task("t1"));
+  const { id, runId } = claim();
+  const taskEnd = { result: "said", close: asBefore };
+  store.finishTurn(id, { runId, reply: "", figures: figures(), now: NOW - 60_000, taskEnd });
+  expect(store.taskRuns("t1", 9)).toMatchObject([{ durationMs: 0 }]);
+});
+
 describe("a failed turn", () => {
   test("of a task tells what the task's closing says, once", () => {
     store.createTask(task("t1"));

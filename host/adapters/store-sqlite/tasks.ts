@@ -96,12 +96,17 @@ export function taskTable(db: Sqlite, groups: GroupTable, outbox: OutboxTable) {
     .pluck();
   const deleteTask = db.prepare("DELETE FROM scheduled_tasks WHERE id = ?");
   const deleteOurs = db.prepare("DELETE FROM hermit_tasks WHERE task_id = ?");
-  const dropWaiting = db.prepare("DELETE FROM hermit_occurrences WHERE task_id = ? AND turn_id IS NULL AND ended_at IS NULL");
+  const deleteOccurrences = db.prepare("DELETE FROM hermit_occurrences WHERE task_id = ?");
+  const deleteOrphans = db.prepare("DELETE FROM hermit_occurrences WHERE task_id NOT IN (SELECT id FROM scheduled_tasks)");
+  const dropScheduled = db.prepare(
+    "DELETE FROM hermit_occurrences WHERE task_id = ? AND due_at = ? AND turn_id IS NULL AND ended_at IS NULL",
+  );
   const open = db.prepare(
     "INSERT INTO hermit_occurrences (task_id, group_folder, due_at, claimed_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
   );
   const firstWaiting = db.prepare(
-    "SELECT seq, task_id, due_at FROM hermit_occurrences WHERE group_folder = ? AND turn_id IS NULL AND ended_at IS NULL ORDER BY seq LIMIT 1",
+    `SELECT c.seq, c.task_id, c.due_at FROM hermit_occurrences c JOIN scheduled_tasks t ON t.id = c.task_id
+     WHERE c.group_folder = ? AND c.turn_id IS NULL AND c.ended_at IS NULL ORDER BY c.seq LIMIT 1`,
   );
   const give = db.prepare("UPDATE hermit_occurrences SET turn_id = ? WHERE seq = ?");
   const ofTurn = db.prepare("SELECT task_id, due_at FROM hermit_occurrences WHERE turn_id = ?");
@@ -133,7 +138,7 @@ export function taskTable(db: Sqlite, groups: GroupTable, outbox: OutboxTable) {
   }
 
   function cancel(id: string): void {
-    dropWaiting.run(id);
+    deleteOccurrences.run(id);
     dropRunsPast(id, 0);
     deleteTask.run(id);
     deleteOurs.run(id);
@@ -149,7 +154,11 @@ export function taskTable(db: Sqlite, groups: GroupTable, outbox: OutboxTable) {
     }),
     change: db.transaction((id: string, changes: TaskChange): void => {
       const task = find(id);
-      if (task !== undefined) change(task, changes);
+      if (task === undefined) return;
+      const { status = task.status, nextRun = task.nextRun } = changes;
+      // What waits by the old schedule comes no more; what somebody asked for does.
+      if (task.nextRun !== null && (status !== "active" || nextRun !== task.nextRun)) dropScheduled.run(id, Date.parse(task.nextRun));
+      change(task, changes);
     }),
     cancel: db.transaction(cancel),
     runNow: db.transaction((id: string, now: number): boolean => {
@@ -159,10 +168,13 @@ export function taskTable(db: Sqlite, groups: GroupTable, outbox: OutboxTable) {
     runs: (id: string, limit: number): readonly TaskRun[] => newestRuns.all(id, limit).map(parseRun),
     nextDue(): number | undefined {
       const next = earliest.get() as string | null;
-      return next === null ? undefined : Date.parse(next);
+      if (next === null) return undefined;
+      const at = Date.parse(next);
+      return Number.isNaN(at) ? 0 : at;
     },
     claimDue: db.transaction((now: number, decide: (task: Task, isRegistered: boolean) => DueDecision): readonly string[] => {
       const folders = new Set<string>();
+      pauseUndated(now);
       for (const row of due.all(iso(now))) {
         const task = parse(row) as Task;
         const decision = decide(task, groups.byFolder(task.folder) !== undefined);
@@ -176,18 +188,9 @@ export function taskTable(db: Sqlite, groups: GroupTable, outbox: OutboxTable) {
       }
       return [...folders];
     }),
-    /** Tasks whose next run is no time would be due for ever or never: they are paused, each with the reason that is returned. Inside a transaction of the caller. */
-    pauseUndated(now: number): readonly { readonly task: string; readonly error: string }[] {
-      const tasks = notOurs.all().map((row) => parse(row) as Task);
-      return tasks
-        .filter(({ nextRun }) => !isOurTime(nextRun))
-        .map((task) => {
-          const said = undated(task);
-          rest(task, said, now);
-          change(task, { nextRun: null });
-          return { task: task.id, error: said.error };
-        });
-    },
+    pauseUndated,
+    /** Occurrences whose task was deleted by hand or by the old program. */
+    dropOrphans: (): void => void deleteOrphans.run(),
 
     /** The group's oldest occurrence that waits, and whose task still exists. Inside a transaction of the caller. */
     nextWaiting(folder: string): Occurrence | undefined {
@@ -196,10 +199,6 @@ export function taskTable(db: Sqlite, groups: GroupTable, outbox: OutboxTable) {
       return row === undefined || task === undefined ? undefined : { seq: row.seq, task, dueAt: row.due_at };
     },
     give: (seq: number, turnId: number): void => void give.run(turnId, seq),
-    ofTurn(turnId: number): Task | undefined {
-      const row = ofTurn.get(turnId) as { task_id: string } | undefined;
-      return row === undefined ? undefined : find(row.task_id);
-    },
     /** Ends the turn's occurrence. False: the task was cancelled meanwhile, there is nothing to write. Inside a transaction of the caller. */
     close(turnId: number, startedAt: number, outcome: TaskOutcome, closeTask: CloseTask, now: number): boolean {
       const row = ofTurn.get(turnId) as { task_id: string; due_at: number } | undefined;
@@ -209,11 +208,24 @@ export function taskTable(db: Sqlite, groups: GroupTable, outbox: OutboxTable) {
       if (task === undefined) return false;
       const { notice, ...changes } = closeTask(task, row.due_at, outcome);
       change(task, { ...changes, lastRun: iso(now) });
-      writeLog(task.id, turnId, now, now - startedAt, outcome);
+      writeLog(task.id, turnId, now, Math.max(0, now - startedAt), outcome);
       if (notice !== undefined) outbox.put({ turnId: null, effect: null, chat: task.chat, replyVia: null, text: notice, now });
       return true;
     },
   };
+
+  /** Tasks whose next run is no time would be due for ever or never: they are paused, each with the reason that is returned. Inside a transaction of the caller. */
+  function pauseUndated(now: number): readonly { readonly task: string; readonly error: string }[] {
+    const tasks = notOurs.all().map((row) => parse(row) as Task);
+    return tasks
+      .filter(({ nextRun }) => !isOurTime(nextRun))
+      .map((task) => {
+        const said = undated(task);
+        rest(task, said, now);
+        change(task, { nextRun: null });
+        return { task: task.id, error: said.error };
+      });
+  }
 
   /** Without having run: the main group is told. */
   function rest(task: Task, { error, notice }: { readonly error: string; readonly notice: string }, now: number): void {

@@ -82,7 +82,7 @@ export function turnTables(
       `SELECT folder FROM (
          SELECT group_folder AS folder, 0 AS rank, id AS age FROM hermit_turns WHERE state = 'running'
          UNION ALL
-         SELECT group_folder, 1, seq FROM hermit_occurrences WHERE turn_id IS NULL AND ended_at IS NULL
+         SELECT o.group_folder, 1, o.seq FROM hermit_occurrences o JOIN scheduled_tasks s ON s.id = o.task_id WHERE o.turn_id IS NULL AND o.ended_at IS NULL
          UNION ALL
          SELECT g.folder, 2, i.seq FROM hermit_inbox i JOIN registered_groups g ON g.jid = i.chat_jid WHERE i.turn_id IS NULL AND i.refused = 0
        ) GROUP BY folder ORDER BY min(rank), min(age)`,
@@ -102,15 +102,17 @@ export function turnTables(
     const { firstTokenAt, steps, toolCalls, inputTokens, outputTokens } = figures;
     closeRun.run(outcome, error, now, firstTokenAt, steps, toolCalls, inputTokens, outputTokens, runId);
   };
-  const begin = (turn: { id: number; replyVia: ReplyVia; folder: string }, now: number): ClaimedTurn | undefined => {
+  const begin = (turn: { id: number; replyVia: ReplyVia; folder: string; taskId: string | null }, now: number): ClaimedTurn | undefined => {
     const group = groups.byFolder(turn.folder);
     if (group === undefined) return undefined;
     const { runs, failures } = countRuns.get(turn.id) as { runs: number; failures: number };
     const attempt = runs + 1;
     const runId = Number(openRun.run(turn.id, attempt, generation, now).lastInsertRowid);
     const entries = readJournal(journal.all(turn.id) as string[]);
-    const [task, session] = [tasks.ofTurn(turn.id), sessions.claimed(turn.id, turn.folder)];
-    return { id: turn.id, group, replyVia: turn.replyVia, runId, attempt, failures, task, session, journal: entries ?? [], isDamaged: entries === undefined };
+    const { id, replyVia, taskId } = turn;
+    const session = sessions.claimed(id, turn.folder);
+    const read = { journal: entries ?? [], isDamaged: entries === undefined };
+    return { id, group, replyVia, runId, attempt, failures, taskId, session, ...read };
   };
   /** Messages of a turn that was given up are there again when somebody says something new, once (contract §4). */
   const retake = (folder: string, chat: string): boolean => {
@@ -141,7 +143,7 @@ export function turnTables(
     withWork: (): readonly string[] => withWork.all() as string[],
     claim: db.transaction((folder: string, rules: BatchRules, only?: "tasks"): ClaimedTurn | undefined => {
       const open = (only === "tasks" ? unfinishedTask : unfinished).get(folder) as TurnRow | undefined;
-      if (open !== undefined) return begin({ id: open.id, replyVia: open.reply_via, folder }, rules.now);
+      if (open !== undefined) return begin({ id: open.id, replyVia: open.reply_via, folder, taskId: open.task_id }, rules.now);
       const group = groups.byFolder(folder);
       const occurrence = group === undefined ? undefined : tasks.nextWaiting(folder);
       if (occurrence !== undefined) {
@@ -150,7 +152,7 @@ export function turnTables(
         const id = Number(openTurn.run(folder, task.chat, null, rules.now, task.id, session).lastInsertRowid);
         tasks.give(seq, id);
         write(id, { kind: "input", text: task.prompt }, rules.now);
-        return begin({ id, replyVia: null, folder }, rules.now);
+        return begin({ id, replyVia: null, folder, taskId: task.id }, rules.now);
       }
       const retook = group === undefined || only === "tasks" ? false : retake(group.folder, group.chat);
       const batch = group === undefined || only === "tasks" ? undefined : inbox.batch(group, rules);
@@ -159,7 +161,7 @@ export function turnTables(
       inbox.assign(id, batch.messages);
       if (retook) markRetook.run(id);
       write(id, { kind: "input", text: rules.format(batch.messages) }, rules.now);
-      return begin({ id, replyVia: batch.replyVia, folder }, rules.now);
+      return begin({ id, replyVia: batch.replyVia, folder, taskId: null }, rules.now);
     }),
     takeInput: db.transaction((turnId: number, rules: BatchRules): string | undefined => {
       const turn = running(turnId);
