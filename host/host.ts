@@ -207,7 +207,7 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
     onTyping: (claim, on) => channelOf(claim)?.typing?.(claim.group.chat, on),
     onText: (claim, delta) => channelOf(claim)?.progress?.(claim.group.chat, delta),
     onTurnEnd: (claim, outcome) => {
-      if (claim.task !== undefined) armLater();
+      if (claim.taskId !== null) armLater();
       if (outcome !== "done") failures++;
     },
   });

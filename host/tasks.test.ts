@@ -142,6 +142,34 @@ describe("a task", () => {
     expect(t.store.task("t1")).toMatchObject({ status: "completed", nextRun: null, lastResult: "finished" });
   });
 
+  test("cancelled in its run, in the middle of which the host is killed, ends as a task's turn does: no retry, no session", async () => {
+    const gate = t.tools.hold("slow");
+    const model = createScriptedModel({
+      clock: t.clock,
+      steps: [
+        { when: { step: 0 }, toolCalls: [{ name: "exec", input: { command: "slow" } }] },
+        { when: { step: 1 }, error: { status: 500, message: "no" } },
+      ],
+    });
+    await t.open({ model }).start();
+    t.store.registerGroup({ chat: "memory:main", name: "main", folder: "main", trigger: "@Andy", requiresTrigger: false }, t.clock.now());
+    await t.host.close();
+    await t.open({ model }).start();
+    makeDueTask("do it");
+    t.host.ask("main", "run_task_now", { task_id: "t1" });
+    await gate.called;
+    t.store.cancelTask("t1");
+    const closing = t.host.close();
+    t.clock.advance(SECOND_MS);
+    await closing;
+    gate.release();
+    await t.open({ model }).start();
+    await t.host.settled();
+    expect(t.store.runs().map(({ outcome }) => outcome)).toEqual(["interrupted", "failed"]);
+    expect(t.store.turnOfSession(1)).toBeUndefined();
+    expect(t.store.foldersWithWork()).toEqual([]);
+  });
+
   test("that keeps failing tells its chat once, is held back longer each time, and is paused after the fifth, which it says", async () => {
     await planned(every(60_000, "fail"));
     const [id = ""] = t.store.tasks().map((task) => task.id);

@@ -40,7 +40,7 @@ function facts(id: string, { folder: own, tasks, groups }: Row["in"]): PayloadFa
       }
     });
     const group = { chat: `${own}@g.us`, name: own, folder: own, trigger: "@Andy", requiresTrigger: true };
-    return payloadFacts(store, { group, task: undefined });
+    return payloadFacts(store, { group, taskId: null });
   } finally {
     store.close();
   }

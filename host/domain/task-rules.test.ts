@@ -153,6 +153,45 @@ describe("told of a failure is also", () => {
   });
 });
 
+describe("what is planned when a run ends stays planned", () => {
+  const LATER = DUE + 24 * HOUR;
+  const once = { scheduleType: "once", scheduleValue: iso(LATER), nextRun: iso(LATER) } as const;
+  const hourly = { scheduleType: "interval", scheduleValue: String(HOUR) } as const;
+
+  test("of a task that is to run once and was moved meanwhile, perhaps by itself, or was run before its time", () => {
+    expect(close(once, worked)).toEqual({ nextRun: iso(LATER), status: "active", lastResult: "watered", failures: 0 });
+    expect(close({ ...once, status: "paused" }, worked)).toMatchObject({ nextRun: iso(LATER), status: "paused" });
+  });
+
+  test("also where the time it was moved to came before its run was over", () => {
+    const soon = iso(DUE + 5000);
+    expect(close({ ...once, scheduleValue: soon, nextRun: soon }, worked)).toMatchObject({ nextRun: soon, status: "active" });
+  });
+
+  test("and if that run failed, its chat hears when it comes", () => {
+    const closing = close(once);
+    expect(closing).toMatchObject({ nextRun: iso(LATER), status: "active", failures: 1 });
+    expect(closing.notice).toContain("It runs next at 2026-06-02 14:00 (Europe/Berlin).");
+  });
+
+  test("of an interval, beside which somebody asked for a run, whatever it makes up for", () => {
+    const nextRun = iso(DUE + 30 * MINUTE);
+    for (const catchUp of ["once", "all"] as const) expect(close({ ...hourly, nextRun, catchUp }, worked)).toMatchObject({ nextRun });
+  });
+
+  test("unless it was held back for its failures and they are over: then it comes in its ordinary time", () => {
+    const nextRun = iso(DUE + 12 * HOUR);
+    expect(close({ ...hourly, nextRun, failures: 4 }, worked)).toMatchObject({ nextRun: iso(ENDED + HOUR), failures: 0 });
+    expect(close({ ...hourly, nextRun: iso(DUE + MINUTE), failures: 4 }, worked)).toMatchObject({ nextRun: iso(DUE + MINUTE) });
+  });
+
+  test("and nothing else: a task that was to run once at this time, or before it was asked to, is over", () => {
+    for (const nextRun of [iso(DUE), iso(DUE - HOUR), null, "soon"]) {
+      expect(close({ ...once, nextRun }, worked)).toMatchObject({ nextRun: null, status: "completed" });
+    }
+  });
+});
+
 describe("a task whose failures are forgotten", () => {
   const NOW = ENDED + MINUTE;
   const released = (over: Partial<Task>) => rules.nextAfterRelease(made(over), NOW);
@@ -161,6 +200,14 @@ describe("a task whose failures are forgotten", () => {
     expect(released({ failures: 4, nextRun: iso(NOW + HOUR) })).toEqual({ nextRun: iso(DUE + 2 * MINUTE) });
     expect(released({ failures: 4, nextRun: iso(NOW - HOUR) })).toEqual({ nextRun: iso(NOW - HOUR) });
     expect(released({ failures: 1, nextRun: iso(NOW + HOUR) })).toEqual({ nextRun: iso(NOW + HOUR) });
+  });
+
+  test("is given a next run where a hand has written one that is no time", () => {
+    for (const failures of [0, 4]) {
+      expect(released({ failures, nextRun: "0x" })).toEqual({ nextRun: iso(DUE + 2 * MINUTE) });
+      expect(released({ failures, nextRun: "0x", status: "paused" })).toEqual({ nextRun: iso(DUE + 2 * MINUTE) });
+    }
+    expect(released({ status: "completed", nextRun: null })).toEqual({ nextRun: null });
   });
 
   test("is given a next run if it was paused because its schedule could not be read, or the reason why not", () => {

@@ -63,10 +63,12 @@ export class TaskRules {
    */
   nextAfterRelease(task: Task, now: number): NextRun {
     const { id, scheduleType: type, scheduleValue: value, timeZone } = task;
-    if (task.status === "paused" && task.nextRun === null) return this.firstRun(id, { type, value, timeZone }, now);
-    if (task.nextRun === null || pauseAfterFailures(task.failures) === 0) return { nextRun: task.nextRun };
+    if (task.nextRun === null && task.status !== "paused") return { nextRun: null };
+    const planned = timeOf(task.nextRun);
+    if (Number.isNaN(planned)) return this.firstRun(id, { type, value, timeZone }, now);
+    if (pauseAfterFailures(task.failures) === 0) return { nextRun: task.nextRun };
     const parsed = parseSchedule(this.#written(task), this.#findZone, now);
-    return { nextRun: "refused" in parsed ? task.nextRun : iso(Math.min(parsed.firstRun, Date.parse(task.nextRun))) };
+    return { nextRun: "refused" in parsed ? task.nextRun : iso(Math.min(parsed.firstRun, planned)) };
   }
 
   /** `isRegistered`: whether the group it runs as still exists. */
@@ -81,9 +83,12 @@ export class TaskRules {
     return "refused" in parsed ? { kind: "run" } : { kind: "skip", nextRun: iso(parsed.firstRun) };
   }
 
+  /** `dueAt`: of the occurrence that ran, or when its run was asked for. What is planned beside it stays planned. */
   close(task: Task, dueAt: number, outcome: TaskOutcome, endedAt: number): TaskClosing {
     const written = { ...this.#written(task), status: task.status };
-    const { lastResult, pausedBecause, completedBecause, ...after } = afterRun(written, outcome, endedAt, this.#findZone);
+    const { lastResult, pausedBecause, completedBecause, ...counted } = afterRun(written, outcome, endedAt, this.#findZone);
+    const planned = this.#stillPlanned(task, dueAt, counted.nextRun, endedAt);
+    const after = planned === undefined ? counted : { nextRun: planned, status: task.status };
     const { error } = outcome;
     const isFailure = error !== null && outcome.outcome !== "stopped";
     const failures = error === null ? 0 : task.failures + (isFailure ? 1 : 0);
@@ -93,7 +98,8 @@ export class TaskRules {
       const said = pausedBecause === undefined ? notice(`${named(task)} does not run again: ${why}`) : paused(task, why);
       return { nextRun: null, status: after.status, lastResult, failures, notice: said };
     }
-    const next = after.nextRun === null || task.catchUp !== "all" ? after.nextRun : this.#nextAfter(written, dueAt, after.nextRun);
+    const isMadeUpFor = planned === undefined && task.catchUp === "all";
+    const next = isMadeUpFor && after.nextRun !== null ? this.#nextAfter(written, dueAt, after.nextRun) : after.nextRun;
     const closing = { nextRun: next === null ? null : iso(next), status: after.status, lastResult, failures };
     if (error === null) return closing;
     if (!isFailure) return { ...closing, notice: notice(error) };
@@ -103,13 +109,25 @@ export class TaskRules {
     }
     const pauseMs = pauseAfterFailures(failures);
     const held = next === null || pauseMs === 0 ? next : heldBack(written, next, endedAt + pauseMs, this.#findZone);
-    const wasAskedFor = task.nextRun === null || Date.parse(task.nextRun) !== dueAt;
+    const wasAskedFor = timeOf(task.nextRun) !== dueAt;
     const isTold = failures === 1 || wasAskedFor || after.status === "completed";
     return {
       ...closing,
       nextRun: held === null ? null : iso(held),
       ...(isTold ? { notice: notice(`${named(task)} failed: ${sentence(error)} ${this.#whatNow(task, after.status, held)}`) } : {}),
     };
+  }
+
+  /**
+   * Its next run where that is another than the one that ran: the run was asked for beside the schedule, or somebody moved the task
+   * meanwhile, perhaps itself. What was only held back comes in its ordinary time, `counted`, at the latest.
+   */
+  #stillPlanned(task: Task, dueAt: number, counted: number | null, endedAt: number): number | undefined {
+    const planned = timeOf(task.nextRun);
+    // Nothing else would bring a task back that runs once, also where its time came while the run took place.
+    if (task.scheduleType === "once") return planned > dueAt ? planned : undefined;
+    if (counted === null || planned === dueAt || !(planned > endedAt)) return undefined;
+    return pauseAfterFailures(task.failures) === 0 ? planned : Math.min(planned, counted);
   }
 
   /** Counted from the occurrence instead of from now, so that each missed one comes up in its turn. */
@@ -155,6 +173,11 @@ function named({ id, prompt }: Task): string {
 
 function sentence(text: string): string {
   return /[.!?)]$/.test(text) ? text : `${text}.`;
+}
+
+/** Epoch milliseconds; NaN: none, or none that can be read. */
+function timeOf(nextRun: string | null): number {
+  return nextRun === null ? Number.NaN : Date.parse(nextRun);
 }
 
 function iso(ms: number): string {

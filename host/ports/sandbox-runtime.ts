@@ -10,6 +10,17 @@ export interface SandboxMount {
   readonly hostPath: string;
   readonly containerPath: string;
   readonly readOnly: boolean;
+  /**
+   * What `hostPath` was when it was judged: the sandbox is refused unless that is seen to be mounted. Absent: what it is when the sandbox
+   * is started, and only where the host can see it.
+   */
+  readonly identity?: FileIdentity;
+}
+
+/** Which file or folder of the machine, whatever its path. */
+export interface FileIdentity {
+  readonly dev: bigint;
+  readonly ino: bigint;
 }
 
 export interface SandboxLimits {

@@ -8,7 +8,6 @@
 import type { AssistantPart, JournalEntry, ToolResult } from "../../contracts/wire/turn.ts";
 import type { Group } from "../domain/group.ts";
 import type { InboundMessage, StoredMessage } from "../domain/message.ts";
-import type { Task } from "../domain/task.ts";
 import type { RunFigures, RunOutcome, TurnState } from "../domain/turn.ts";
 import type { ChatStore } from "./chat-store.ts";
 import type { CloseTask, TaskStore } from "./task-store.ts";
@@ -36,8 +35,8 @@ export interface ClaimedTurn {
   readonly attempt: number;
   /** Earlier runs of this turn that failed by themselves; cut off by a stopping host does not count. */
   readonly failures: number;
-  /** The task whose occurrence this is; undefined: a turn of messages. */
-  readonly task: Task | undefined;
+  /** The task whose occurrence this is, which may have been cancelled since; null: a turn of messages. */
+  readonly taskId: string | null;
   /** The conversation it is part of. `isNew`: not yet the group's, so there is nothing to go on with. Null: none, or none yet. */
   readonly session: { readonly id: string; readonly isNew: boolean } | null;
   readonly journal: readonly JournalEntry[];

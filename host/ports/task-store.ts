@@ -22,7 +22,10 @@ export interface TaskStore {
   tasks(folder?: string): readonly Task[];
   task(id: string): Task | undefined;
   createTask(task: Task): void;
-  /** No such task: nothing happens. */
+  /**
+   * Paused, or given another next run, it loses the scheduled occurrence that waits; one somebody asked for stays. No such task: nothing
+   * happens.
+   */
   changeTask(id: string, change: TaskChange): void;
   /** Its run log and whatever of it waits go too; a run under way ends by itself. */
   cancelTask(id: string): void;
@@ -30,10 +33,10 @@ export interface TaskStore {
   runTaskNow(id: string, now: number): boolean;
   /** Its newest logged runs, newest first, at most `limit`. Only so many are kept of each task. */
   taskRuns(id: string, limit: number): readonly TaskRun[];
-  /** Epoch milliseconds of the earliest occurrence of an active task that neither waits nor runs. */
+  /** Epoch milliseconds of the earliest occurrence of an active task that neither waits nor runs; 0: one that cannot be read, which claimDue pauses. */
   nextDue(): number | undefined;
   /**
-   * Claims what is due, and does with the rest what `decide` says; a notice goes to the main group's chat. Each such task gets one occurrence that waits, and is not due again until that has ended. Returns the folders to wake.
+   * Pauses what is dated by no time, claims what is due, and does with the rest what `decide` says; a notice goes to the main group's chat. Each such task gets one occurrence that waits, and is not due again until that has ended. Returns the folders to wake.
    * Claimed before it is dispatched: whatever happens in between, it cannot be claimed twice.
    */
   claimDue(now: number, decide: (task: Task, isRegistered: boolean) => DueDecision): readonly string[];

@@ -88,9 +88,9 @@ class HermitDriver implements ReplayDriver {
       startedAt: this.#clock.now(),
       isExact: seed.own !== undefined,
       onTask: (id) => this.#script.taskMade(id),
-      onClaim: ({ group: { folder, chat }, journal, task, session }) => {
+      onClaim: ({ group: { folder, chat }, journal, taskId, session }) => {
         const prompt = unanswered(journal).join("\n");
-        const facts = { isMain: folder === "main", session: session?.id ?? null, scheduled: task !== undefined };
+        const facts = { isMain: folder === "main", session: session?.id ?? null, scheduled: taskId !== null };
         this.#see({ obs: "run", group: folder, chat, ...facts, prompt });
       },
     });

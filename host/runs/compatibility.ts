@@ -39,8 +39,8 @@ export interface CompatibilityOptions {
 /** As the old host listed them: groups of WhatsApp (contract §6.4). */
 const GROUP_CHAT = /@g\.us$/;
 const MAX_OTHER_CHATS = 200;
-/** Characters of tasks a turn is told of, newest first: prompts of thousands of tasks would not fit into a line of the link. */
-const MAX_TASK_CHARS = 4 * 1024 * 1024;
+/** Bytes of tasks a turn is told of, as they are written, newest first: thousands would not fit into a line of the link. */
+const MAX_TASK_BYTES = 4 * 1024 * 1024;
 
 export class Compatibility {
   readonly #o: CompatibilityOptions;
@@ -87,7 +87,7 @@ export class Compatibility {
 /** What the agent of this turn may know: of its own group, and in main of all (contract §6.4). */
 export function payloadFacts(
   store: Pick<Store, "groups" | "tasks" | "chats">,
-  { group, task }: Pick<ClaimedTurn, "group" | "task">,
+  { group, taskId }: Pick<ClaimedTurn, "group" | "taskId">,
 ): PayloadFacts {
   const isPrivileged = isMain(group);
   const registered = new Set(store.groups().map(({ chat }) => chat));
@@ -95,7 +95,7 @@ export function payloadFacts(
     groupFolder: group.folder,
     chatJid: group.chat,
     isMain: isPrivileged,
-    isScheduledTask: task !== undefined,
+    isScheduledTask: taskId !== null,
     tasks: taskFacts(store.tasks(isPrivileged ? undefined : group.folder)),
     groups: (isPrivileged ? store.chats(MAX_OTHER_CHATS) : [])
       .filter(({ chat }) => GROUP_CHAT.test(chat))
@@ -104,9 +104,8 @@ export function payloadFacts(
 }
 
 function taskFacts(tasks: readonly Task[]): PayloadFacts["tasks"] {
-  let room = MAX_TASK_CHARS;
+  let room = MAX_TASK_BYTES;
   return tasks
-    .filter(({ prompt }) => (room -= prompt.length) >= 0)
     .map(({ id, folder, prompt, scheduleType, scheduleValue, status, nextRun }) => ({
       id,
       groupFolder: folder,
@@ -115,5 +114,6 @@ function taskFacts(tasks: readonly Task[]): PayloadFacts["tasks"] {
       schedule_value: scheduleValue,
       status,
       next_run: nextRun,
-    }));
+    }))
+    .filter((fact) => (room -= Buffer.byteLength(JSON.stringify(fact))) >= 0);
 }

@@ -3,6 +3,7 @@ import type { HostToolName } from "../../contracts/wire/tools.ts";
 import type { FakeClock } from "../adapters/memory/fake-clock.ts";
 import { formatMessages } from "../domain/prompt.ts";
 import type { Store } from "../ports/store.ts";
+import type { CloseTask } from "../ports/task-store.ts";
 import { HostTools } from "./host-tools.ts";
 import { groupOf, hourly, ToolBench } from "./host-tools-harness.ts";
 
@@ -106,6 +107,41 @@ describe("tasks", () => {
     ask("main", "cancel_task", { task_id: id });
     expect(store.task(id)).toBeUndefined();
     expect(store.foldersWithWork()).not.toContain("gone");
+  });
+
+  test("one that is paused while it waits does not run, and one that was asked for does", () => {
+    const rules = () => ({ now: clock.now(), maxMessages: 9, maxBytes: 999, starts: () => true, format: formatMessages });
+    const id = schedule("fam");
+    clock.advance(3_600_000);
+    store.claimDue(clock.now(), () => ({ kind: "run" }));
+    expect(ask("fam", "pause_task", { task_id: id }).text).toBe(`Paused: ${id}.`);
+    expect(store.claimTurn("fam", rules(), "tasks")).toBeUndefined();
+    ask("fam", "resume_task", { task_id: id });
+    expect(store.nextDue()).toBe(clock.now());
+    clock.advance(1);
+    ask("fam", "run_task_now", { task_id: id });
+    ask("fam", "pause_task", { task_id: id });
+    expect(store.claimTurn("fam", rules(), "tasks")?.taskId).toBe(id);
+  });
+
+  test("one that was to run once and moves itself in its run is there at the time the agent was told", () => {
+    const id = schedule("fam");
+    const rules = { now: clock.now(), maxMessages: 9, maxBytes: 999, starts: () => true, format: formatMessages };
+    store.runTaskNow(id, clock.now());
+    const claim = store.claimTurn("fam", rules, "tasks");
+    if (claim === undefined) throw new Error("nothing to run");
+    const later = new Date(clock.now() + 7_200_000).toISOString();
+    const input = { task_id: id, schedule_type: "once", schedule_value: later };
+    const said = store.atomically(() => bench.run("fam", "update_task", input, { taskId: id }));
+    expect(said.text).toContain(`Next run: ${later}.`);
+    clock.advance(1500);
+    const { taskRules } = bench.options();
+    const taskEnd = {
+      result: "moved",
+      close: (...[task, dueAt, outcome]: Parameters<CloseTask>) => taskRules.close(task, dueAt, outcome, clock.now()),
+    };
+    store.finishTurn(claim.id, { runId: claim.runId, reply: "", figures: figures(1), now: clock.now(), taskEnd });
+    expect(store.task(id)).toMatchObject({ status: "active", nextRun: later, lastResult: "moved" });
   });
 
   describe("that fails", () => {

@@ -235,7 +235,7 @@ export class TurnRunner {
       return { next: "again" };
     }
     // A task that failed waits for its next occurrence, as it always did (contract §5). What was partly answered is not asked again (§3.4).
-    const mayRetry = isRetryable(error) && claim.task === undefined && !live.hasSpoken;
+    const mayRetry = isRetryable(error) && claim.taskId === null && !live.hasSpoken;
     const retryInMs = mayRetry ? retryDelayMs(settings.retry, claim.failures + 1, this.#o.random()) : undefined;
     if (retryInMs !== undefined) {
       store.endRun(claim.runId, { outcome: failureOf(code), error: reason, figures, now });

@@ -46,7 +46,7 @@ export class Sessions {
   async takeUp(claim: ClaimedTurn): Promise<TakenUp> {
     const { session, group } = claim;
     if (session === null) {
-      if (claim.task === undefined) await this.#renew(claim);
+      if (claim.taskId === null) await this.#renew(claim);
       return NONE;
     }
     if (session.isNew) return NONE;
@@ -77,7 +77,7 @@ export class Sessions {
     if (turn === undefined) return;
     try {
       // Begun for nothing: no answer ever made it the group's.
-      if (turn.isOver && !turn.isGroups && claim.task === undefined) await transcripts.remove(folder, turn.session);
+      if (turn.isOver && !turn.isGroups && claim.taskId === null) await transcripts.remove(folder, turn.session);
       else await transcripts.append(folder, turn.session, turn.isOver ? [lineOf(turn)] : []);
     } catch (error) {
       log.warn({ group: folder, session: turn.session, error: describeError(error) }, UNWRITTEN);
@@ -85,9 +85,9 @@ export class Sessions {
   }
 
   /** The transcript is there before the session is the group's: after that, one that is missing has been deleted. */
-  async #renew({ id, group, task }: ClaimedTurn): Promise<void> {
+  async #renew({ id, group, taskId }: ClaimedTurn): Promise<void> {
     const { store, transcripts, agentNamesSessions } = this.#o;
-    const isNameless = agentNamesSessions(group) || task !== undefined;
+    const isNameless = agentNamesSessions(group) || taskId !== null;
     const session = isNameless ? null : crypto.randomUUID();
     if (session !== null) await transcripts.append(group.folder, session, []);
     store.renewSession(id, session);

@@ -106,7 +106,7 @@ export class LiveTurn implements TurnDoors {
   /** For the store: how the task of this turn is closed, if it is a task's. `result`: the last it said; null where it said nothing. */
   taskEnd(result: string | null): { taskEnd?: TaskEnd } {
     const { claim, taskRules, clock } = this.#o;
-    if (claim.task === undefined) return {};
+    if (claim.taskId === null) return {};
     return {
       taskEnd: {
         result: result === "" ? null : result,
@@ -330,8 +330,8 @@ export class LiveTurn implements TurnDoors {
   }
 }
 
-function ofTask({ task }: ClaimedTurn): { taskId?: string } {
-  return task === undefined ? {} : { taskId: task.id };
+function ofTask({ taskId }: ClaimedTurn): { taskId?: string } {
+  return taskId === null ? {} : { taskId };
 }
 
 /** Calls `onEnd` when the stream has ended, failed or been given up. */

@@ -77,8 +77,8 @@ function runAll(): readonly string[] {
   for (const folder of store.foldersWithWork()) {
     for (;;) {
       const turn = store.claimTurn(folder, { now: clock.now(), maxMessages: 9, maxBytes: 999, starts: () => false, format: () => "" });
-      if (turn?.task === undefined) break;
-      ran.push(turn.task.id);
+      if (turn === undefined || turn.taskId === null) break;
+      ran.push(turn.taskId);
       const close: Parameters<typeof store.finishTurn>[1]["taskEnd"] = {
         result: "done",
         close: (task, dueAt, outcome) => rules.close(task, dueAt, outcome, clock.now()),
@@ -196,6 +196,33 @@ test.each(NO_TIMES)(
     expect(task && rules.nextAfterRelease(task, START)).toEqual({ nextRun: "2026-01-02T04:04:05.000Z" });
   },
 );
+
+test.each(["0x", "zzz", "soon", "2026-13-45T00:00:00.000Z"])(
+  "a next run of %j written while the host runs: the task rests at the next look, and every other task runs",
+  (nextRun) => {
+    start([row("bad"), row("good")]);
+    expect(runAll()).toEqual(["bad", "good"]);
+    const hand = new Database(join(home, "store", "messages.db"));
+    hand.prepare("UPDATE scheduled_tasks SET next_run = ? WHERE id = 'bad'").run(nextRun);
+    hand.close();
+    timer.arm();
+    clock.advance(HOUR_MS);
+    expect(runAll()).toEqual(["good"]);
+    const why = `Its next run is stored as ${JSON.stringify(nextRun)}, which is not a time as the host writes it.`;
+    expect(told()).toEqual([
+      `main@g.us: [hermit] Task bad (“water the plants”) was paused. ${why} Resume it, and it follows its schedule again.`,
+    ]);
+    expect(store.task("bad")).toMatchObject({ status: "paused", nextRun: null });
+  },
+);
+
+test("a next run that is no time and the only one there is is found by the timer all the same", () => {
+  start([row("bad", { nextRun: "2099-01-01T00:00:00.000Z" })]);
+  store.changeTask("bad", { nextRun: "zzz" });
+  timer.arm();
+  expect(store.task("bad")).toMatchObject({ status: "paused", nextRun: null });
+  expect(store.nextDue()).toBeUndefined();
+});
 
 test("a next run far beyond the year 9999, which as text comes before any other, neither comes now nor keeps other tasks waiting", () => {
   start([row("far", { type: "once", nextRun: "+012026-01-01T00:00:00.000Z" }), row("good")]);

@@ -141,8 +141,8 @@ class InstantRunner {
     const now = this.#clock.now();
     const batch: BatchRules = { now, maxMessages: 1, maxBytes: 1, starts: () => false, format: () => "" };
     const claim = this.#store.claimTurn(folder, batch);
-    if (claim?.task === undefined) return { next: "idle" };
-    const { id } = claim.task;
+    if (claim === undefined || claim.taskId === null) return { next: "idle" };
+    const id = claim.taskId;
     this.ran.set(id, [...(this.ran.get(id) ?? []), now]);
     this.#store.finishTurn(claim.id, {
       runId: claim.runId,
