@@ -105,7 +105,15 @@ async function createCompatibility(
       scratch: COMPAT_SCRATCH,
       imageHint: "Build it where NanoClaw's folder is, with container/build.sh, or take [compatibility] out of the configuration.",
     }),
-    workspaces: createCompatWorkspaces({ home, workspaces, program: join(DIST, "compat.cjs"), mountAllowlist, ownersFolder, log }),
+    workspaces: createCompatWorkspaces({
+      home,
+      workspaces,
+      program: join(DIST, "compat.cjs"),
+      mountAllowlist,
+      engineSocket: docker.socketPath,
+      ownersFolder,
+      log,
+    }),
     model: payloadModel,
     anthropic: createAnthropicApi({
       baseURL: baseUrl,

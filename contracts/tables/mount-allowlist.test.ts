@@ -48,11 +48,11 @@ const onDisk = (path: string): string | undefined => {
   }
 };
 
-const judge = (mount: MountRequest, list: unknown, isMain: boolean) => {
+const judge = (mount: MountRequest, list: unknown, isMain: boolean, own: readonly string[] = []) => {
   const text = typeof list === "string" ? list : JSON.stringify(list);
   const allowlist = list === null ? undefined : parseMountAllowlist(text.replaceAll("{HOME}", home));
   const hostPath = mount.hostPath.replaceAll("{HOME}", home);
-  return judgeMount({ ...mount, hostPath }, allowlist, { isMain, home, resolve: onDisk });
+  return judgeMount({ ...mount, hostPath }, allowlist, { isMain, home, own, resolve: onDisk });
 };
 
 test("recorded requests are allowed, made read-only or refused as recorded", () => {
@@ -69,4 +69,16 @@ test("recorded requests are allowed, made read-only or refused as recorded", () 
 test("a root whose name another folder begins with does not let that folder in", () => {
   const list = { allowedRoots: [{ path: "~/projects", allowReadWrite: true }], blockedPatterns: [], nonMainReadOnly: true };
   expect(judge({ hostPath: "~/projectsX" }, list, true)).toEqual({ verdict: "outside-roots" });
+});
+
+test("what lies in a thing of the host's own, or contains one, is refused whatever the owner lists; its neighbour is not", () => {
+  const list = { allowedRoots: [{ path: "~", allowReadWrite: true }], blockedPatterns: [], nonMainReadOnly: false };
+  for (const folder of [".hermit/groups", ".hermit-notes", "run"]) mkdirSync(join(home, folder), { recursive: true });
+  writeFileSync(join(home, "run/engine.sock"), "");
+  const own = [join(home, ".hermit"), join(home, "run/engine.sock")];
+  const verdictOf = (hostPath: string) => judge({ hostPath, containerPath: "x", readonly: false }, list, true, own).verdict;
+  for (const path of ["~", "~/.hermit", "~/.hermit/groups", "~/run", "~/run/engine.sock"]) {
+    expect([path, verdictOf(path)]).toEqual([path, "hermits-own"]);
+  }
+  expect(verdictOf("~/.hermit-notes")).toBe("allowed");
 });

@@ -1,7 +1,7 @@
 /** What a run of the old agent sees and is told: its mounts as the container sees them, and its standard input. */
 import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import * as z from "zod";
@@ -58,15 +58,21 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 /** A home of the old program and its owner's folder, as they were for the row. */
-function prepare(id: string, { folder, isMain, global, env, config }: Pick<Row["in"], "folder" | "isMain" | "global" | "env" | "config">) {
+function prepare(
+  id: string,
+  { folder, isMain, global, env, config }: Pick<Row["in"], "folder" | "isMain" | "global" | "env" | "config">,
+  allowlist = fixture.allowlist,
+) {
   const [home, owner] = [join(root, id, "home"), join(root, id, "owner")];
   for (const path of [join(home, "container/agent-runner/src"), ...fixture.home.map((one) => one.replace("~", owner))]) {
     mkdirSync(path, { recursive: true });
   }
   if (global === true) mkdirSync(join(home, "groups/global"), { recursive: true });
   if (env !== undefined) writeFileSync(join(home, ".env"), env);
-  const list = join(owner, "list.json");
-  writeFileSync(list, JSON.stringify(fixture.allowlist));
+  const list = join(owner, ".config/hermit/mount-allowlist.json");
+  mkdirSync(dirname(list), { recursive: true });
+  writeFileSync(list, JSON.stringify(allowlist));
+  const warned: string[] = [];
   const group: Group = {
     chat: "fam@g.us",
     name: folder,
@@ -78,14 +84,16 @@ function prepare(id: string, { folder, isMain, global, env, config }: Pick<Row["
   const workspaces = createCompatWorkspaces({
     home,
     workspaces: createWorkspaces(home, process.getuid?.() ?? 0, process.getgid?.() ?? 0),
-    program: join(root, "compat.cjs"),
+    program: join(root, "dist/compat.cjs"),
     mountAllowlist: list,
+    engineSocket: join(root, "engine.sock"),
     ownersFolder: owner,
-    log: { debug() {}, info() {}, warn() {}, error() {} },
+    log: { debug() {}, info() {}, warn: (_, message) => void warned.push(message), error() {} },
   });
   expect(isMain).toBe(folder === "main");
   const shown = (path: string): string => path.replace(`${home}/`, "").replace(owner, "~");
-  return { home, prepared: () => workspaces.prepare(group), shown };
+  const extras = () => workspaces.prepare(group).mounts.filter(({ containerPath }) => containerPath.startsWith("/workspace/extra/"));
+  return { home, owner, warned, prepared: () => workspaces.prepare(group), extras, shown };
 }
 
 /** As the container sees them: a place holds one mount, the last. */
@@ -123,12 +131,43 @@ test("a recorded folder that is none here is refused, and nothing is made of it"
 
 test("a second folder for a place that is taken is not mounted: an engine refuses two", () => {
   const twice = { hostPath: "~/projects/app", containerPath: "a/b" };
-  const { prepared } = prepare("twice", {
+  const { extras } = prepare("twice", {
     folder: "fam",
     isMain: false,
     config: { additionalMounts: [twice, { hostPath: "~/nowhere" }, twice] },
   });
-  expect(prepared().mounts.filter(({ containerPath }) => containerPath.startsWith("/workspace/extra/"))).toHaveLength(1);
+  expect(extras()).toHaveLength(1);
+});
+
+test("of a thousand folders a group asks for thirty-two are looked at, and the log says so", () => {
+  const additionalMounts = Array.from({ length: 1_000 }, (_, n) => ({ hostPath: "~/projects/app", containerPath: `app-${n}` }));
+  const { extras, warned } = prepare("many", { folder: "fam", isMain: false, config: { additionalMounts } });
+  expect(extras().map(({ containerPath }) => containerPath)).toEqual(
+    additionalMounts.slice(0, 32).map(({ containerPath }) => `/workspace/extra/${containerPath}`),
+  );
+  expect(warned).toEqual(["a group may see 32 folders; those after are not mounted"]);
+});
+
+test("the home, the list's folder, the program's and what holds them are not mounted, even where the owner's whole folder is allowed", () => {
+  const all = { allowedRoots: [{ path: "/", allowReadWrite: true }], blockedPatterns: [], nonMainReadOnly: false };
+  const paths = ["~/../home", "~/../home/groups", "~/.config", "~/.config/hermit", "~", "~/..", "~/../dist", "/", "~/projects"];
+  const additionalMounts = paths.map((hostPath, n) => ({ hostPath, containerPath: `p-${n}`, readonly: false }));
+  const household = prepare("own", { folder: "fam", isMain: false, config: { additionalMounts } }, all);
+  mkdirSync(join(household.home, "groups"), { recursive: true });
+  mkdirSync(join(root, "dist"));
+  expect(household.extras().map(({ hostPath }) => household.shown(hostPath))).toEqual(["~/projects"]);
+});
+
+test("a folder is named by what it was when it was judged, for the engine to be held to", () => {
+  const { owner, extras } = prepare("swap", {
+    folder: "fam",
+    isMain: false,
+    config: { additionalMounts: [{ hostPath: "~/projects/app" }] },
+  });
+  const app = join(owner, "projects/app");
+  const [mount] = extras();
+  const { dev, ino } = statSync(app, { bigint: true });
+  expect(mount).toMatchObject({ hostPath: app, identity: { dev, ino } });
 });
 
 test("the folder of an agent's conversations belongs to who the sandbox runs as, and a link in its place is refused", () => {

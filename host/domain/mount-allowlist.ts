@@ -21,7 +21,7 @@ export interface MountAllowlist {
 
 export type MountVerdict =
   | { readonly verdict: "allowed"; readonly hostPath: string; readonly containerPath: string; readonly readOnly: boolean }
-  | { readonly verdict: "no-allowlist" | "bad-container-path" | "missing" | "blocked" | "outside-roots" };
+  | { readonly verdict: "no-allowlist" | "bad-container-path" | "missing" | "blocked" | "outside-roots" | "hermits-own" };
 
 /** Never mounted, whatever the owner lists: places where keys live. A path is blocked where one occurs anywhere in it. */
 const ALWAYS_BLOCKED = [
@@ -30,6 +30,9 @@ const ALWAYS_BLOCKED = [
 ];
 
 const EXTRA = "/workspace/extra/";
+
+/** Of one group, in the order they are written; no more are looked at. A judgement: each is looked up on the disk before every run. */
+export const MAX_MOUNTS = 32;
 
 /** The owner's list, or undefined where the text is not one. */
 export function parseMountAllowlist(json: string): MountAllowlist | undefined {
@@ -53,15 +56,23 @@ export function parseMountAllowlist(json: string): MountAllowlist | undefined {
 
 /**
  * Whether and how a folder is mounted. `resolve` makes a path absolute and follows every link; undefined: there is nothing there.
- * What it returns is what is mounted, so that a link changed afterwards changes nothing.
+ * `own`: resolved paths of the host's own things; what lies in one or contains one is never mounted, whatever the owner lists.
+ *
+ * This judges a path. An engine follows links once more when it mounts, so the caller must see to it that what was judged is what is
+ * mounted (SandboxMount.identity).
  */
 export function judgeMount(
   request: MountRequest,
   allowlist: MountAllowlist | undefined,
-  surroundings: { readonly isMain: boolean; readonly home: string; readonly resolve: (path: string) => string | undefined },
+  surroundings: {
+    readonly isMain: boolean;
+    readonly home: string;
+    readonly own: readonly string[];
+    readonly resolve: (path: string) => string | undefined;
+  },
 ): MountVerdict {
   if (allowlist === undefined) return { verdict: "no-allowlist" };
-  const { isMain, home, resolve } = surroundings;
+  const { isMain, home, own, resolve } = surroundings;
   const name = request.containerPath === undefined || request.containerPath === "" ? lastPart(request.hostPath) : request.containerPath;
   if (name.trim() === "" || name.includes("..") || name.startsWith("/")) return { verdict: "bad-container-path" };
   const hostPath = resolve(expandHome(request.hostPath, home));
@@ -70,6 +81,7 @@ export function judgeMount(
   if (blocked.some((pattern) => hostPath.includes(pattern))) return { verdict: "blocked" };
   const root = allowlist.allowedRoots.find(({ path }) => isUnder(hostPath, resolve(expandHome(path, home))));
   if (root === undefined) return { verdict: "outside-roots" };
+  if (own.some((path) => isUnder(hostPath, path) || isUnder(path, hostPath))) return { verdict: "hermits-own" };
   const mayWrite = root.allowReadWrite && (isMain || !allowlist.nonMainReadOnly);
   return { verdict: "allowed", hostPath, containerPath: `${EXTRA}${name}`, readOnly: !(request.readonly === false && mayWrite) };
 }

@@ -3,7 +3,7 @@
  *
  * The last part (`finish`) is held back until `onStep` has returned: the runner may act on a step only after it is stored.
  */
-import type { AssistantPart } from "../../contracts/wire/turn.ts";
+import { AssistantPart } from "../../contracts/wire/turn.ts";
 import { ModelCallError } from "../domain/errors.ts";
 import type { ModelStreamPart } from "../ports/model.ts";
 
@@ -24,6 +24,7 @@ export function collectStep(
   return parts.pipeThrough(
     new TransformStream<ModelStreamPart, ModelStreamPart>({
       transform(raw, controller) {
+        assertText(raw);
         const part = collector.legal(raw);
         collector.take(part);
         if (part.type === "error") hooks.onFault(part.error);
@@ -41,6 +42,16 @@ export function collectStep(
       },
     }),
   );
+}
+
+const FIELDS_OF_TEXT = ["delta", "toolCallId", "toolName", "input"] as const;
+
+/** A model's parts are typed, not parsed; what is counted and journalled must be text. */
+function assertText(part: ModelStreamPart): void {
+  const fields = part as Partial<Record<(typeof FIELDS_OF_TEXT)[number], unknown>>;
+  const wrong =
+    part.type === "raw" ? undefined : FIELDS_OF_TEXT.find((name) => fields[name] !== undefined && typeof fields[name] !== "string");
+  if (wrong !== undefined) throw new ModelCallError("MODEL_REFUSED", `The model's answer is broken: its ${wrong} is no text.`);
 }
 
 type Finish = Extract<ModelStreamPart, { type: "finish" }>;
@@ -100,15 +111,20 @@ class StepCollector {
   collected(finish: Finish): CollectedStep | undefined {
     this.finished = true;
     if (this.#faulty || finish.finishReason.unified === "error") return undefined;
+    const content = AssistantPart.array().safeParse(this.#order.filter((part) => part.type === "tool-call" || part.text !== ""));
+    // Stored, it could never be read again.
+    if (!content.success) {
+      throw new ModelCallError("MODEL_REFUSED", "The model's answer is broken: it cannot be kept.", { cause: content.error });
+    }
     return {
-      content: this.#order.filter((part) => part.type === "tool-call" || part.text !== ""),
+      content: content.data,
       inputTokens: finish.usage.inputTokens.total ?? 0,
       outputTokens: finish.usage.outputTokens.total ?? 0,
     };
   }
 
   #open(type: Block["type"], id: string, metadata: Record<string, unknown> | undefined): void {
-    const block: Block = { type, text: "", ...(metadata === undefined ? {} : { providerOptions: metadata }) };
+    const block: Block = { type, text: "", ...(metadata === undefined || type === "text" ? {} : { providerOptions: metadata }) };
     this.#blocks.set(`${type}:${id}`, block);
     this.#order.push(block);
   }
@@ -123,10 +139,10 @@ class StepCollector {
     if (block !== undefined) block.text += delta;
   }
 
-  /** Signatures that a provider wants back arrive with the end of a block. */
+  /** Signatures that a provider wants back arrive with the end of a block; the journal keeps those of reasoning only. */
   #close(id: string, metadata: Record<string, unknown> | undefined): void {
     const block = this.#find(id);
-    if (block !== undefined && metadata !== undefined) block.providerOptions = { ...block.providerOptions, ...metadata };
+    if (block?.type === "reasoning" && metadata !== undefined) block.providerOptions = { ...block.providerOptions, ...metadata };
     this.#blocks.delete(`text:${id}`);
     this.#blocks.delete(`reasoning:${id}`);
   }

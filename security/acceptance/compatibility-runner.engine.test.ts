@@ -2,10 +2,12 @@
  * NanoClaw's old agent in a real sandbox: its protocol is spoken, its files are done as its link allows, its model answers through the
  * host, whose key is nowhere inside, and after its last day it is gone. The agent is a puppet, in our own image; the protocol is the old one.
  */
-import { copyFileSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LLMock } from "@copilotkit/aimock";
-import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import Database from "better-sqlite3";
+import { afterEach, beforeAll, beforeEach, expect, onTestFinished, test } from "vitest";
 import type { PayloadAction } from "../../contracts/suites/scripted-payload.ts";
 import { inspectSandbox, runningSandboxesOf, sandboxesOf } from "../harness/engine.ts";
 import { buildHermit, runHermit, startHermit } from "../harness/hermit-process.ts";
@@ -155,4 +157,25 @@ test("after its last day our own runner answers, and main is told once", { timeo
   );
   expect(ended.stderr).toContain(`The compatibility runner ended with ${dayFromNow(-1)}`);
   expect((await said(dayFromNow(-1), "run: echo again\n")).lines).toEqual(["again"]);
+});
+
+test("a folder the owner's list allows is there; the home and the list's folder are not, though the list allows all", {
+  timeout: 120_000,
+}, async () => {
+  await using home = new TemporaryHome();
+  const owner = mkdtempSync(join(tmpdir(), "hermit-owner-"));
+  onTestFinished(() => rmSync(owner, { recursive: true }));
+  for (const folder of ["notes", ".config/hermit"]) mkdirSync(join(owner, folder), { recursive: true });
+  writeFileSync(join(owner, "notes/shopping"), "milk");
+  const list = { allowedRoots: [{ path: "/", allowReadWrite: true }], blockedPatterns: [], nonMainReadOnly: false };
+  writeFileSync(join(owner, ".config/hermit/mount-allowlist.json"), JSON.stringify(list));
+  const env = { ...prepare(home, ["main"], dayFromNow(1)), HOME: owner };
+  const say = (input: string) => runHermit({ home: home.path, env, input: `${input}\n` });
+  expect((await say("hello")).stdout).toBe("heard hello\n");
+  const asked = [{ hostPath: "~/notes" }, { hostPath: "~/.config", readonly: false }, { hostPath: home.path, containerPath: "home" }];
+  const database = new Database(home.database);
+  database.prepare("UPDATE registered_groups SET container_config = ?").run(JSON.stringify({ additionalMounts: asked }));
+  database.close();
+  const { stdout } = await say(script({ shell: "cd /workspace/extra; ls -A; cat notes/shopping; touch notes/x 2>&1" }));
+  expect(stdout).toMatch(/^notes\nmilk.*Read-only file system/);
 });

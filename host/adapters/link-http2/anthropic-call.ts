@@ -43,12 +43,22 @@ const Body = z.object({
   output_format: z.unknown().optional(),
 });
 
-/** A block, and what its content holds: results of tools bring images along. Inputs of tools are the model's own words. */
+/**
+ * A block, and what its content holds, one or many: results of tools bring images along. Inputs of tools are the model's own words.
+ * A list of what is still to look at, no recursion: how deep it goes is the sandbox's choice.
+ */
 function isOwn(block: unknown): boolean {
-  const { source, content } = Object(block) as { source?: unknown; content?: unknown };
-  if (source !== undefined && !OWN_SOURCES.includes((Object(source) as { type?: unknown }).type)) return false;
-  const inside = [content, (Object(source) as { content?: unknown }).content];
-  return inside.every((part) => !Array.isArray(part) || part.every(isOwn));
+  const left = [block];
+  for (const one of left) {
+    if (Array.isArray(one)) for (const part of one) left.push(part);
+    if (typeof one !== "object" || one === null) continue;
+    const { source, content, file_id: file } = one as { source?: unknown; content?: unknown; file_id?: unknown };
+    // Null in citations the service made.
+    if (file !== undefined && file !== null) return false;
+    if (source !== undefined && !OWN_SOURCES.includes((Object(source) as { type?: unknown }).type)) return false;
+    left.push(source, content);
+  }
+  return true;
 }
 
 /** A version, or names of features with commas between. */

@@ -27,7 +27,8 @@ async function open(answer: (call: AnthropicCall, signal: AbortSignal) => Promis
 }
 
 const messageOf = ({ text }: { text: string }) => (JSON.parse(text) as { error: { message: string } }).error.message;
-const sayingImage = (source: object) => ({ ...BODY, messages: [{ role: "user", content: [{ type: "image", source }] }] });
+const sayingBlock = (block: object) => ({ ...BODY, messages: [{ role: "user", content: [block] }] });
+const sayingImage = (source: object) => sayingBlock({ type: "image", source });
 
 test("a call passes with the two headers the service must know, its answer comes back as it is written", async () => {
   await using link = await open(async () => ({ ...answered("event: a\n\n", "event: b\n\n"), retryAfter: "3" }));
@@ -89,6 +90,19 @@ test.each<[string, object]>([
     },
   ],
   ["a document to fetch, inside a document", sayingImage({ type: "content", content: [{ type: "image", source: { type: "url" } }] })],
+  [
+    "a document to fetch, inside one that is not in a list",
+    sayingImage({ type: "content", content: { type: "image", source: { type: "url" } } }),
+  ],
+  [
+    "a picture to fetch, in a result that is not in a list",
+    sayingBlock({ type: "tool_result", tool_use_id: "t", content: { type: "x", content: { type: "image", source: { type: "url" } } } }),
+  ],
+  ["a file the service holds, for a container of its own", sayingBlock({ type: "container_upload", file_id: "f" })],
+  [
+    "a file the service holds, in what a tool made",
+    sayingBlock({ type: "tool_result", content: { content: [{ type: "output", file_id: "f" }] } }),
+  ],
   ["one to fetch, in the system prompt", { ...BODY, system: [{ type: "document", source: { type: "url" } }] }],
   ["nothing to answer", { model: "m" }],
 ])("%s is refused in words, and nothing is called", async (_, body) => {

@@ -1,6 +1,6 @@
 /** What the adapter promises beyond the suite, against real engines that are cut off, tampered with or asked too much on purpose. */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -164,6 +164,38 @@ for (const { name, socketPath } of await testEngines()) {
       expect(await harness.leftOver()).toEqual([]);
     });
 
+    test("a folder swapped for a link while the engine starts is not what was looked at: the sandbox is killed", async () => {
+      for (const isJudged of [true, false]) {
+        let folder = "";
+        const engine = watched(connectEngine(socketPath), (call) => {
+          if (call !== "start asked") return;
+          renameSync(folder, `${folder}-moved`);
+          symlinkSync("secret", folder);
+        });
+        const harness = await harnessOn(socketPath, { engine });
+        folder = join(harness.workspace, "shown");
+        for (const path of [folder, join(harness.workspace, "secret")]) mkdirSync(path);
+        const base = harness.spec();
+        const { dev, ino } = statSync(folder, { bigint: true });
+        const mount = { hostPath: folder, containerPath: "/workspace/extra/shown", readOnly: true };
+        const spec = { ...base, mounts: [...base.mounts, isJudged ? { ...mount, identity: { dev, ino } } : mount] };
+        await expect(harness.runtime.start(spec, NEVER)).rejects.toMatchObject({
+          code: "SANDBOX_START_FAILED",
+          message: expect.stringContaining("is not what"),
+        });
+        expect(await harness.leftOver()).toEqual([]);
+      }
+    });
+
+    test("a folder that is still what it was judged to be is mounted", async () => {
+      const harness = await harnessOn(socketPath);
+      const base = harness.spec();
+      const { dev, ino } = statSync(harness.workspace, { bigint: true });
+      const mount = { hostPath: harness.workspace, containerPath: "/workspace/extra/shown", readOnly: true, identity: { dev, ino } };
+      const sandbox = await harness.runtime.start({ ...base, mounts: [...base.mounts, mount] }, NEVER);
+      await sandbox.stop(0);
+    });
+
     test("root is refused as user and as group before the engine is asked", async () => {
       const harness = await harnessOn(socketPath, { engine: watched(connectEngine(socketPath), (call) => expect.unreachable(call)) });
       for (const user of [
@@ -209,6 +241,24 @@ for (const { name, socketPath } of await testEngines()) {
       expect(harness.logged).toContainEqual(
         expect.objectContaining({ level: "warn", fields: expect.objectContaining({ warning: expect.any(String) }) }),
       );
+    });
+
+    test("an image with a volume of its own starts nothing: it would be disk without a bound", async () => {
+      const engine = connectEngine(socketPath);
+      const roomy: Engine = {
+        ...engine,
+        create: (containerName, body) => {
+          // As an image's VOLUME.
+          const withVolume = { ...body, Volumes: { "/data": {} } };
+          return engine.create(containerName, withVolume);
+        },
+      };
+      const harness = await harnessOn(socketPath, { engine: roomy });
+      await expect(harness.runtime.start(harness.spec(), NEVER)).rejects.toMatchObject({
+        code: "LIMIT_NOT_ENFORCED",
+        message: expect.stringContaining("a volume at /data"),
+      });
+      expect(await harness.leftOver()).toEqual([]);
     });
 
     test("an engine that goes away is named with the fix, and a living sandbox counts as ended and loses its link", async () => {

@@ -86,6 +86,15 @@ describe("what the engine says it created", () => {
     expect(error.hint).toBeTruthy();
   });
 
+  test("a volume of the image's own is refused by its place: it would be disk without a bound", () => {
+    const volume = { Type: "volume", Destination: "/data" };
+    const error = refusal(() =>
+      assertCreatedAsAsked({ ...made(), Mounts: [{ Type: "bind", Destination: "/workspace/group" }, volume] }, limits),
+    );
+    expect(error).toMatchObject({ code: "LIMIT_NOT_ENFORCED", retryable: false, message: expect.stringContaining("/data") });
+    assertCreatedAsAsked({ ...made(), Mounts: [{ Type: "bind", Destination: "/data" }] }, limits);
+  });
+
   test("an engine that passes its proxy settings on is refused, without repeating the password in them", () => {
     const error = refusal(() => assertCreatedAsAsked(made({}, ["https_proxy=http://user:geheim@proxy:3128"]), limits));
     refusal(() => assertCreatedAsAsked(made({}, ["HTTP_PROXY=http://127.0.0.1:80@proxy:3128"]), limits));

@@ -40,6 +40,13 @@ export function assertCreatedAsAsked(made: ContainerInspection, limits: SandboxL
   if (!capabilitiesAreGone(host)) throw dropped("the dropped capabilities", "ALL", host.CapDrop, ISOLATION_HINT);
   if (!host.SecurityOpt?.some((option) => /^no-new-privileges(?:[:=]true)?$/.test(option)))
     throw dropped("no-new-privileges", "no-new-privileges", host.SecurityOpt, ISOLATION_HINT);
+  const volume = made.Mounts?.find(({ Type }) => Type === "volume");
+  // An image's own volumes are writable and on the machine's disk, whatever the root is.
+  if (volume !== undefined)
+    throw notEnforced(
+      `The image declares a volume at ${volume.Destination}, which would be disk without a bound.`,
+      "Take VOLUME out of the image's Dockerfile and build it again.",
+    );
   const proxy = made.Config.Env?.find((entry) => FOREIGN_PROXY.test(entry));
   // Podman hands its own proxy settings on, and they may hold a password.
   if (proxy !== undefined)

@@ -27,6 +27,7 @@ export interface ContainerInspection {
     readonly ExitCode: number;
   };
   readonly Config: { readonly Env: readonly string[] | null };
+  readonly Mounts?: readonly { readonly Type: string; readonly Destination: string }[] | null;
   readonly HostConfig: {
     readonly Memory?: number;
     readonly MemorySwap?: number;

@@ -1,11 +1,11 @@
 /**
  * One start, all or nothing.
  *
- * Order: folder and listener, create, look at what was created, start, then side by side the runner's connection and what the kernel holds.
+ * Order: what the mounts are, folder and listener, create, look at what was created, start, then side by side the runner's connection and
+ * what the kernel holds and has mounted.
  * Everything acquired goes on the release stack before the next step begins, and comes off in reverse on any failure, the signal included.
  * A create or start request is never broken off: what it left behind would be unknown. It is awaited, then undone.
  */
-import { stat } from "node:fs/promises";
 import { SandboxError, isHostError } from "../../domain/errors.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Log } from "../../ports/log.ts";
@@ -17,6 +17,7 @@ import { type Engine, type EngineContainer, type EngineFacts, engineError, statu
 import { ExitWatch } from "./exit-watch.ts";
 import { readKernelView } from "./kernel-limits.ts";
 import { newSandboxId, openLinkFolder } from "./link-folder.ts";
+import { assertMounted, identifyMounts } from "./mount-identity.ts";
 import { removeContainer } from "./remove-container.ts";
 import { openStartDeadline } from "./start-deadline.ts";
 import { StdioLink } from "./stdio-link.ts";
@@ -47,7 +48,7 @@ export async function startContainer(parts: StartParts, spec: SandboxSpec, signa
   const deadline = undo.use(openStartDeadline(clock, spec.startTimeoutMs, signal));
   deadline.throwIfOver();
   const facts = await deadline.race(parts.facts());
-  await deadline.race(assertMountsExist(spec));
+  const mounts = await deadline.race(identifyMounts(spec.mounts));
 
   const sandboxId = newSandboxId();
   const folder = parts.link === "socket" ? await openLinkFolder(parts.runtimeDir, sandboxId) : undefined;
@@ -87,6 +88,7 @@ export async function startContainer(parts: StartParts, spec: SandboxSpec, signa
     .catch(rethrow("Cannot look at the started sandbox"))
     .then(async (pid) => {
       assertKernelHolds(await readKernelView(pid, container.id), spec.limits);
+      await assertMounted(mounts, pid, container.id);
       return pid;
     });
   const connected = folder ? folder.connected : stdio.connected.then(() => stdio);
@@ -116,18 +118,6 @@ export async function startContainer(parts: StartParts, spec: SandboxSpec, signa
       await folder?.close().catch(logLeftOver(log, "its socket folder"));
     },
   });
-}
-
-/** Podman would make a missing folder as root; Docker refuses it. */
-async function assertMountsExist(spec: SandboxSpec): Promise<void> {
-  for (const { hostPath, containerPath } of spec.mounts) {
-    await stat(hostPath).catch((cause: unknown): never => {
-      throw new SandboxError("SANDBOX_START_FAILED", `Nothing at ${hostPath} to mount at ${containerPath}.`, {
-        hint: "Create the folder or take the mount out of the group's configuration.",
-        cause,
-      });
-    });
-  }
 }
 
 /** A container from the moment its creation is asked for, so that it can be undone at any moment after. */

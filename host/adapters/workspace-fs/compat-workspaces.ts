@@ -5,12 +5,12 @@
  * Of what the old host mounted (contract §7.6) three are left out: the home itself, which main could write; the folder with the key; and
  * the folder host and agent exchanged files through, which lies in the sandbox's memory here.
  */
-import { readFileSync, realpathSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { closeSync, constants, fstatSync, openSync, readFileSync, readlinkSync, realpathSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { isMain } from "../../domain/group.ts";
-import { judgeMount, type MountAllowlist, parseMountAllowlist } from "../../domain/mount-allowlist.ts";
+import { judgeMount, MAX_MOUNTS, type MountAllowlist, parseMountAllowlist } from "../../domain/mount-allowlist.ts";
 import type { Log } from "../../ports/log.ts";
-import type { SandboxMount } from "../../ports/sandbox-runtime.ts";
+import type { FileIdentity, SandboxMount } from "../../ports/sandbox-runtime.ts";
 import type { Workspaces } from "../../ports/workspace.ts";
 import { isFolder, ownFolder } from "./workspaces.ts";
 
@@ -22,6 +22,8 @@ export interface CompatWorkspacesOptions {
   readonly program: string;
   /** Absolute; undefined: the owner has none. */
   readonly mountAllowlist: string | undefined;
+  /** Absolute. */
+  readonly engineSocket: string;
   /** What `~` means. */
   readonly ownersFolder: string | undefined;
   readonly log: Log;
@@ -32,9 +34,10 @@ export const COMPAT_PROGRAM = "/opt/hermit/compat.cjs";
 export const COMPAT_SCRATCH: readonly string[] = ["/home/node", "/workspace/ipc"];
 
 export function createCompatWorkspaces(options: CompatWorkspacesOptions): Workspaces {
-  const { home, workspaces, program, ownersFolder = "/", log } = options;
+  const { home, workspaces, program, mountAllowlist, engineSocket, ownersFolder = "/", log } = options;
+  const ownPaths = [home, dirname(program), engineSocket, ...(mountAllowlist === undefined ? [] : [dirname(mountAllowlist)])];
   // Once, as the old host did (contract §7.7).
-  const allowlist = options.mountAllowlist === undefined ? undefined : readAllowlist(options.mountAllowlist, log);
+  const allowlist = mountAllowlist === undefined ? undefined : readAllowlist(mountAllowlist, log);
 
   return {
     prepare(group) {
@@ -47,15 +50,24 @@ export function createCompatWorkspaces(options: CompatWorkspacesOptions): Worksp
       ownFolder(claude, user);
       const source = join(home, "container", "agent-runner", "src");
       const extra: SandboxMount[] = [];
-      for (const request of group.mounts ?? []) {
-        const verdict = judgeMount(request, allowlist, { isMain: isMain(group), home: ownersFolder, resolve: realPath });
+      const requests = group.mounts ?? [];
+      if (requests.length > MAX_MOUNTS) {
+        log.warn({ group: group.folder, asked: requests.length }, `a group may see ${MAX_MOUNTS} folders; those after are not mounted`);
+      }
+      const own = ownPaths.flatMap((path) => [path, realPath(path) ?? path]);
+      for (const request of requests.slice(0, MAX_MOUNTS)) {
+        const verdict = judgeMount(request, allowlist, { isMain: isMain(group), home: ownersFolder, own, resolve: realPath });
         if (verdict.verdict !== "allowed") {
           log.warn({ group: group.folder, mount: request.hostPath, reason: verdict.verdict }, "a folder the group asks for is not mounted");
         } else if (extra.some(({ containerPath }) => containerPath === verdict.containerPath)) {
           log.warn({ group: group.folder, mount: request.hostPath }, "a folder the group asks for is not mounted: another has its place");
         } else {
           const { hostPath, containerPath, readOnly } = verdict;
-          extra.push({ hostPath, containerPath, readOnly });
+          const identity = identityOf(hostPath);
+          if (identity === undefined) {
+            const reason = "what is there now is not what was judged, or this system cannot tell";
+            log.warn({ group: group.folder, mount: request.hostPath, reason }, "a folder the group asks for is not mounted");
+          } else extra.push({ hostPath, containerPath, readOnly, identity });
         }
       }
       return {
@@ -89,5 +101,24 @@ function realPath(path: string): string | undefined {
     return realpathSync(resolve(path));
   } catch {
     return undefined;
+  }
+}
+
+/** Opens nothing, holds the place only: no waiting for a FIFO, no right to read needed. Linux's O_PATH, which Node does not name. */
+const HANDLE_ONLY = 0o10000000;
+
+/** Of what lies at a path that has no links in it; undefined where a link has come in since, or without Linux's /proc. */
+function identityOf(path: string): FileIdentity | undefined {
+  let handle: number | undefined;
+  try {
+    if (process.platform !== "linux") return undefined;
+    handle = openSync(path, HANDLE_ONLY | constants.O_NOFOLLOW);
+    if (readlinkSync(`/proc/self/fd/${handle}`) !== path) return undefined;
+    const { dev, ino } = fstatSync(handle, { bigint: true });
+    return { dev, ino };
+  } catch {
+    return undefined;
+  } finally {
+    if (handle !== undefined) closeSync(handle);
   }
 }
