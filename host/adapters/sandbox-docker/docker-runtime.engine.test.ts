@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { start } from "../../../contracts/suites/sandbox-conversation.ts";
 import { createDockerRuntime } from "./docker-runtime.ts";
+import type { Sandbox } from "../../ports/sandbox-runtime.ts";
 import { connectEngine, type Engine, type EngineContainer } from "./engine-api.ts";
 import { type EngineHarness, makeEngineHarness, testEngines } from "./engine-harness.ts";
 import { sweepRuntimeDir } from "./link-folder.ts";
@@ -164,11 +165,11 @@ for (const { name, socketPath } of await testEngines()) {
       expect(await harness.leftOver()).toEqual([]);
     });
 
-    test("a folder swapped for a link while the engine starts is not what was looked at: the sandbox is killed", async () => {
-      for (const isJudged of [true, false]) {
+    describe("a folder swapped for a link", () => {
+      const startSwapping = async (when: string, isJudged: boolean) => {
         let folder = "";
         const engine = watched(connectEngine(socketPath), (call) => {
-          if (call !== "start asked") return;
+          if (call !== when) return;
           renameSync(folder, `${folder}-moved`);
           symlinkSync("secret", folder);
         });
@@ -179,12 +180,28 @@ for (const { name, socketPath } of await testEngines()) {
         const { dev, ino } = statSync(folder, { bigint: true });
         const mount = { hostPath: folder, containerPath: "/workspace/extra/shown", readOnly: true };
         const spec = { ...base, mounts: [...base.mounts, isJudged ? { ...mount, identity: { dev, ino } } : mount] };
-        await expect(harness.runtime.start(spec, NEVER)).rejects.toMatchObject({
-          code: "SANDBOX_START_FAILED",
-          message: expect.stringContaining("is not what"),
-        });
+        return { harness, ino, start: () => harness.runtime.start(spec, NEVER) };
+      };
+      const refusal = { code: "SANDBOX_START_FAILED", message: expect.stringContaining("is not what") };
+
+      test.each([true, false])("before the container is made kills the sandbox (judged before: %s)", async (isJudged) => {
+        const { harness, start } = await startSwapping("create asked", isJudged);
+        await expect(start()).rejects.toMatchObject(refusal);
         expect(await harness.leftOver()).toEqual([]);
-      }
+      });
+
+      // Docker follows the link then; Podman has the folder by then.
+      test.each([true, false])("while the container starts is never what is shown (judged before: %s)", async (isJudged) => {
+        const { harness, ino, start } = await startSwapping("start asked", isJudged);
+        const sandbox: Sandbox | Error = await start().catch((error: Error) => error);
+        if (sandbox instanceof Error) expect(sandbox).toMatchObject(refusal);
+        else {
+          const { State } = await connectEngine(socketPath).container(sandbox.id).inspect({ abortSignal: NEVER });
+          expect(statSync(`/proc/${State.Pid}/root/workspace/extra/shown`, { bigint: true }).ino).toBe(ino);
+          await sandbox.stop(0);
+        }
+        expect(await harness.leftOver()).toEqual([]);
+      });
     });
 
     test("a folder that is still what it was judged to be is mounted", async () => {
