@@ -24,7 +24,7 @@ export async function record(folder: string, options: RunOptions): Promise<numbe
   const past = readPast(config.home, { from: begun.from, until: systemClock.now() });
   writeScenario(path, recordingOf(past, recordedHost(config), begun.standing));
   process.stderr.write(
-    `hermit: recorded ${past.runs.length} runs into ${path}; \`hermit replay --dir ${dirname(path)} ${basename(path)}\` plays them.\n`,
+    `hermit: recorded ${past.runs.length} ${past.runs.length === 1 ? "run" : "runs"} into ${path}; \`hermit replay --dir ${dirname(path)} ${basename(path)}\` plays them.\n`,
   );
   return code;
 }
