@@ -3,11 +3,14 @@ import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "
 import { join } from "node:path";
 import Database from "better-sqlite3";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { isEarlier } from "../contracts/wire/model.ts";
 import { MemoryTranscripts } from "./adapters/memory/memory-transcripts.ts";
 import { createTranscripts } from "./adapters/transcripts-jsonl/index.ts";
 import { ModelCallError, StoreError } from "./domain/errors.ts";
+import { streamOfParts, wholeStepParts } from "./domain/model-step.ts";
 import { freshSessionNotice, NOTICE_MARK } from "./domain/notice.ts";
 import { ListeningModel, TestHost } from "./host-harness.ts";
+import type { Model } from "./ports/model.ts";
 import type { Transcripts } from "./ports/transcripts.ts";
 
 let t: TestHost;
@@ -198,6 +201,24 @@ describe("a conversation", () => {
     expect(readdirSync(transcriptsOf("main"))).toEqual([]);
   });
 
+  test("holds what a turn did that ended at its step limit", async () => {
+    const restless: Model = {
+      id: "restless",
+      stream: async (_options, signal) => {
+        const call = { toolCallId: "c", toolName: "exec", input: { command: "look" } };
+        const step = { deltas: [], toolCalls: [call] };
+        return streamOfParts(wholeStepParts(step, { modelId: "restless", responseId: "r", inputTokens: 1 }), signal);
+      },
+    };
+    await t.open({ model: restless }).start();
+    await t.says("one");
+    expect(t.texts).toEqual([expect.stringContaining("limit of 40 model steps")]);
+    await restart();
+    await t.says("go on");
+    expect(model.heard).toEqual(["user: one", "user: go on"]);
+    expect(model.prompts[0]?.filter(({ role }) => role === "tool")).toHaveLength(40);
+  });
+
   test("does not hold a turn that came to nothing", async () => {
     await start();
     await t.says("one");
@@ -290,6 +311,26 @@ describe("a conversation that cannot be taken up", () => {
     expect(t.texts).toEqual(["answer 1", freshSessionNotice(), "answer 3"]);
     await t.says("three");
     expect(model.heard).toEqual(["user: two", "assistant: answer 3", "user: three"]);
+  });
+
+  test("because there is no room for it beside what a tool has brought goes, and the turn goes on without doing anything twice", async () => {
+    await start();
+    await t.says("one");
+    await t.host.close();
+    const crowded: Model = {
+      id: "crowded",
+      stream: async ({ prompt }, signal) => {
+        const last = prompt.at(-1);
+        if (last?.role === "tool" && prompt.some(isEarlier)) throw new ModelCallError("MODEL_INPUT_REFUSED", "the prompt is too long");
+        const call = { toolCallId: "c", toolName: "exec", input: { command: "count" } };
+        const step = last?.role === "tool" ? { deltas: ["done"], toolCalls: [] } : { deltas: [], toolCalls: [call] };
+        return streamOfParts(wholeStepParts(step, { modelId: "crowded", responseId: "r", inputTokens: 1 }), signal);
+      },
+    };
+    await t.open({ model: crowded }).start();
+    await t.says("two");
+    expect(t.texts).toEqual(["answer 1", freshSessionNotice(), "done"]);
+    expect(t.tools.calls).toEqual(["count"]);
   });
 
   test("is not given up where the provider refuses the new one as well", async () => {

@@ -50,6 +50,8 @@ export interface SessionTurn {
   readonly session: string;
   /** Nothing is added to its journal any more. */
   readonly isOver: boolean;
+  /** Its runner finished it: whatever its journal holds has been answered. */
+  readonly isFinished: boolean;
   /** Its session is the one the group is in. */
   readonly isGroups: boolean;
   /** When it ended, epoch milliseconds; of a turn that has not, when it began. */

@@ -129,6 +129,6 @@ export class Sessions {
 const UNWRITTEN = "a transcript could not be written; the next turn tries again";
 
 /** Of a turn in which nobody got an answer the line is empty; it says that the turn need not be looked at again. */
-function lineOf({ id, at, journal }: SessionTurn): TranscriptTurn {
-  return { turn: id, at, entries: condensed(answeredPart(journal), LINE_BYTES) };
+function lineOf({ id, at, journal, isFinished }: SessionTurn): TranscriptTurn {
+  return { turn: id, at, entries: condensed(isFinished ? journal : answeredPart(journal), LINE_BYTES) };
 }

@@ -88,9 +88,9 @@ export class LiveTurn implements TurnDoors {
     return this.#hasSpoken;
   }
 
-  /** The conversation it goes on with cannot be taken up, as the agent or the provider says, and nothing has come of the turn yet. */
+  /** The conversation it goes on with is too much, as the agent or the provider says; without it the turn goes on from its own journal. */
   get isSessionRefused(): boolean {
-    return this.#isSessionRefused && this.#o.claim.session?.isNew === false && this.#steps === 0;
+    return this.#isSessionRefused && this.#o.claim.session?.isNew === false;
   }
 
   get figures(): RunFigures {
@@ -207,6 +207,7 @@ export class LiveTurn implements TurnDoors {
       this.#unstored = undefined;
     }
     this.#modelBusy = true;
+    this.#modelFault = undefined;
     const step = this.#steps;
     const free = (): void => {
       this.#modelBusy = false;

@@ -57,7 +57,8 @@ export function sessionTable(db: Sqlite, outbox: OutboxTable) {
       if (row === undefined) return undefined;
       const { id, group_folder: folder, session_id: session, state, at } = row;
       const entries = readJournal(journal.all(id) as string[]) ?? [];
-      return { id, session, isOver: state !== "running", isGroups: ofGroup.get(folder) === session, at, journal: entries };
+      const isFinished = state === "done" || state === "delivering";
+      return { id, session, isOver: state !== "running", isFinished, isGroups: ofGroup.get(folder) === session, at, journal: entries };
     },
     turnsFrom: (folder: string, session: string, from: number): readonly number[] => idsFrom.all(folder, session, from) as number[],
   };
