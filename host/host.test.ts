@@ -239,6 +239,19 @@ describe("a restart", () => {
     expect(t.texts.at(-1)).toBe("did next");
   });
 
+  test("keeps a reply to a chat no channel here serves, settles all the same, and says so once", async () => {
+    await t.open().start();
+    t.store.registerGroup({ chat: "wa:fam", name: "fam", folder: "fam", trigger: "@Andy", requiresTrigger: false }, t.clock.now());
+    t.store.say("wa:fam", "one", t.clock.now());
+    t.store.say("wa:fam", "two", t.clock.now());
+    await t.says("say: here");
+    await t.says("say: again");
+    expect(t.texts).toEqual(["here", "again"]);
+    expect(t.store.counts()).toMatchObject({ undelivered: 2 });
+    expect(t.warnings).toEqual(["no connected channel serves this chat; its replies are kept until one does"]);
+    expect(t.host.failures()).toBe(0);
+  });
+
   test("delivers a reply that was stored and not yet sent", async () => {
     await t.open().start();
     t.platform.failNextDelivery(new HostError("DELIVERY_FAILED", "offline", { retryable: true }));

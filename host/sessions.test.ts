@@ -284,6 +284,18 @@ describe("a conversation that cannot be taken up", () => {
     expect(readdirSync(transcriptsOf("main")).filter((name) => name.endsWith(".damaged"))).toHaveLength(1);
   });
 
+  test("says so before its first answer, also where that is a message on the way", async () => {
+    await start();
+    await t.says("one");
+    rmSync(transcript("main"));
+    await t.host.close();
+    await t.open().start();
+    t.platform.say("say: first");
+    t.platform.say("say: second");
+    await t.host.settled();
+    expect(t.texts.slice(1)).toEqual([freshSessionNotice(), "first", "second"]);
+  });
+
   test("because its transcript was deleted begins anew: what a person deletes does not come back from the journal", async () => {
     await start();
     await t.says("one");

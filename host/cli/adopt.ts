@@ -25,5 +25,8 @@ export async function adoptHousehold(options: AdoptCliOptions): Promise<void> {
   const told = { ...report, to: home };
   if (options.json === true) process.stdout.write(`${JSON.stringify({ dryRun: isDryRun, ...told })}\n`);
   else if (isDryRun) printReport(told, "Would adopt", ["Nothing was changed."]);
-  else printReport(told, "Adopted", [`Switch NanoClaw's service off, then start with \`hermit run\`. To go back: \`hermit hand-back\`.`]);
+  else
+    printReport(told, "Adopted", [
+      `Switch NanoClaw's service off, then start with \`hermit run --group main\` at a terminal, which speaks as your main group: there is no WhatsApp channel yet. To go back: \`hermit hand-back\`.`,
+    ]);
 }

@@ -4,9 +4,10 @@
  * Promise: the replies of a chat leave in the order they were stored, one at a time; chats do not wait for each other. A reply
  * leaves the outbox only when its channel has it. On a channel that cannot repeat, the intent is stored first, and a reply whose
  * sending was cut off is never sent again but reported as "maybe sent". A reply its channel could not take for now and for too long
- * stays in the outbox: it is offered again with the next reply of any chat, and at the next start.
+ * stays in the outbox: it is offered again with the next reply of any chat, and at the next start. So does at once what no channel
+ * here serves: this host cannot deliver it, and waiting for that would never end.
  */
-import { describeError, HostError, isRetryable, StoreError } from "../domain/errors.ts";
+import { describeError, isRetryable, StoreError } from "../domain/errors.ts";
 import { signedReply } from "../domain/reply.ts";
 import { type RetryPolicy, retryDelayMs } from "../domain/retry.ts";
 import type { Channel } from "../ports/channel.ts";
@@ -34,6 +35,8 @@ export class Delivery {
   readonly #failures = new Map<string, number>();
   /** Lanes whose first reply has used up its retries; only `wake` tries them again. */
   readonly #resting = new Set<string>();
+  /** Lanes no channel serves, that were told of. */
+  readonly #unserved = new Set<string>();
   #closed = false;
   #isQuiet = true;
   #quiet = Promise.withResolvers<void>();
@@ -53,8 +56,13 @@ export class Delivery {
     for (const row of this.#heads()) {
       const lane = `${row.replyVia ?? ""} ${row.chat}`;
       if (this.#busy.has(lane) || this.#backingOff.has(lane) || this.#resting.has(lane)) continue;
+      const channel = this.#channelOf(row);
+      if (channel === undefined) {
+        this.#keep(lane, row);
+        continue;
+      }
       this.#enter();
-      this.#busy.set(lane, this.#deliver(lane, row));
+      this.#busy.set(lane, this.#deliver(lane, row, channel));
     }
   }
 
@@ -83,10 +91,9 @@ export class Delivery {
     this.#leave();
   }
 
-  async #deliver(lane: string, row: OutboxRow): Promise<void> {
+  async #deliver(lane: string, row: OutboxRow, channel: Channel): Promise<void> {
     const { store, clock } = this.#o;
     try {
-      const channel = this.#channelOf(row);
       if (channel.delivery === "uncertain") store.markSending(row.id);
       const text = channel.signsReplies === true && !row.isNotice ? signedReply(row.text, this.#o.assistantName) : row.text;
       await channel.deliver({ id: `out-${row.id}`, chat: row.chat, text });
@@ -98,6 +105,14 @@ export class Delivery {
     this.#busy.delete(lane);
     this.#offer();
     this.#leave();
+  }
+
+  /** For a host that has the channel. Told once a chat, as each reply to it would say the same. */
+  #keep(lane: string, { chat, replyVia }: OutboxRow): void {
+    this.#resting.add(lane);
+    if (this.#unserved.has(lane)) return;
+    this.#unserved.add(lane);
+    this.#o.log.warn({ chat, replyVia }, "no connected channel serves this chat; its replies are kept until one does");
   }
 
   #settleFailure(lane: string, row: OutboxRow, error: unknown): void {
@@ -134,13 +149,8 @@ export class Delivery {
     );
   }
 
-  #channelOf(row: OutboxRow): Channel {
-    const channel = this.#o.channels.find((one) => (row.replyVia === null ? one.owns(row.chat) : one.id === row.replyVia));
-    if (channel !== undefined) return channel;
-    throw new HostError("DELIVERY_FAILED", `No connected channel serves ${row.chat}.`, {
-      hint: "Enable the channel this chat belongs to.",
-      retryable: true,
-    });
+  #channelOf({ replyVia, chat }: OutboxRow): Channel | undefined {
+    return this.#o.channels.find((one) => (replyVia === null ? one.owns(chat) : one.id === replyVia));
   }
 
   #enter(): void {

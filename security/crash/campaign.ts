@@ -62,10 +62,12 @@ export class Campaign implements Disposable {
 
   /** A home as a household has it: its chats are known, some tasks repeat. */
   async prepare(): Promise<void> {
+    // The tables, for the witness to be there before the first reminder is.
+    this.#withStore(() => {});
+    placeWitness(this.#home.database);
     const host = this.#start();
     for (const chat of CHATS) this.#say(host, chat);
     await this.#drain(host);
-    placeWitness(this.#home.database);
     this.#withStore((store) => {
       for (const { id, chat, says, everyMs, missed } of REPEATING) {
         const now = Date.now();

@@ -137,6 +137,9 @@ export function turnTables(
   /** False: no task's, or one that was cancelled meanwhile. After the end of the run, whose figures are copied. */
   const closeTask = (turn: TurnRow, outcome: RunOutcome, error: string | null, end: TaskEnd | undefined, now: number): boolean =>
     end !== undefined && tasks.close(turn.id, turn.started_at, { result: end.result, error, outcome }, end.close, now);
+  const establish = ({ id, task_id, group_folder, chat_jid, reply_via }: TurnRow, now: number): void => {
+    if (task_id === null) sessions.establish({ id, folder: group_folder, chat: chat_jid, replyVia: reply_via }, now);
+  };
   const running = (turnId: number): TurnRow | undefined => turnById.get(turnId) as TurnRow | undefined;
 
   return {
@@ -180,6 +183,7 @@ export function turnTables(
       (turnId: number, reply: { step: number; toolCallId: string; text: string; chat?: string }, now: number): void => {
         const turn = running(turnId);
         if (turn === undefined) return;
+        if (reply.chat === undefined) establish(turn, now);
         const effect = `tool.${reply.step}.${reply.toolCallId}`;
         // A message for another chat leaves through the channel that owns it, never through where this turn came in.
         const target = reply.chat === undefined ? { chat: turn.chat_jid, replyVia: turn.reply_via } : { chat: reply.chat, replyVia: null };
@@ -203,9 +207,7 @@ export function turnTables(
         if (turn === undefined) return undefined;
         const { now, rules } = finish;
         if (finish.step !== undefined) write(turnId, { kind: "step", step: finish.step.step, content: [...finish.step.content] }, now);
-        if (turn.task_id === null) {
-          sessions.establish({ id: turnId, folder: turn.group_folder, chat: turn.chat_jid, replyVia: turn.reply_via }, now);
-        }
+        establish(turn, now);
         if (finish.reply !== "") {
           const effect = `reply.${finish.step?.step ?? "last"}`;
           outbox.put({ turnId, effect, chat: turn.chat_jid, replyVia: turn.reply_via, text: finish.reply, now });
