@@ -7,27 +7,22 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { loadScenario } from "../contracts/replay/scenario.ts";
 import { type PayloadAction, playPayload } from "../contracts/suites/scripted-payload.ts";
 import { type CompatOptions, runCompat } from "../runner-image/compat/run-compat.ts";
-import { runOnLink } from "../runner-image/runner/run-on-link.ts";
-import { createLinkServer } from "./adapters/link-http2/index.ts";
-import { FakeClock } from "./adapters/memory/fake-clock.ts";
-import { MemoryChannel, MemoryPlatform } from "./adapters/memory/memory-channel.ts";
+import type { FakeClock } from "./adapters/memory/fake-clock.ts";
+import type { MemoryPlatform } from "./adapters/memory/memory-channel.ts";
 import { createMemoryRuntime, type MemoryRuntime } from "./adapters/memory/memory-sandbox-runtime.ts";
-import { createOfflineModel } from "./adapters/model-offline/index.ts";
 import { payloadModel } from "./adapters/model-payload/index.ts";
-import { openStore } from "./adapters/store-sqlite/index.ts";
-import { createTranscripts } from "./adapters/transcripts-jsonl/index.ts";
 import { NOTICE_MARK } from "./domain/notice.ts";
-import { createHost, type Host } from "./host.ts";
+import type { Host } from "./host.ts";
+import { settings, TestHost, until } from "./host-harness.ts";
 import type { AnthropicCall } from "./ports/anthropic-api.ts";
-import type { Log } from "./ports/log.ts";
 import type { Store } from "./ports/store.ts";
 
 const SECOND_MS = 1_000;
 const DAY_MS = 86_400_000;
 const SCENARIOS = join(import.meta.dirname, "../fixtures/golden/scenarios");
-const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 const LIMITS = { steps: 12, toolCalls: 4, toolOutputBytes: 4096, toolTimeoutMs: 1 };
 
+let t: TestHost;
 let home: string;
 let clock: FakeClock;
 let platform: MemoryPlatform;
@@ -43,18 +38,14 @@ let store: Store;
 let host: Host;
 
 beforeEach(() => {
-  home = mkdtempSync(join(tmpdir(), "hermit-compat-"));
-  clock = new FakeClock();
-  platform = new MemoryPlatform(clock);
+  t = new TestHost();
+  ({ home, clock, platform } = t);
   [ipcFolders, inputs, calls] = [[], [], []];
   answering = async () => undefined;
 });
 afterEach(async () => {
-  const closing = host.close();
-  const nudge = setInterval(() => clock.advance(SECOND_MS), 10);
-  await closing;
-  clearInterval(nudge);
-  for (const folder of [home, ...ipcFolders]) rmSync(folder, { recursive: true, force: true });
+  await t[Symbol.asyncDispose]();
+  for (const folder of ipcFolders) rmSync(folder, { recursive: true, force: true });
 });
 
 /** The puppet in this process. */
@@ -72,14 +63,6 @@ function puppet(ipc: string): CompatOptions["startPayload"] {
 }
 
 async function open({ groups, endsAt = clock.now() + DAY_MS }: { groups?: readonly string[]; endsAt?: number } = {}): Promise<void> {
-  own = createMemoryRuntime({
-    clock,
-    runner: async (stream, signal) => {
-      const toolbox = { definitions: [], run: async () => ({ text: "", isError: false }), close() {} };
-      await runOnLink({ stream, signal, pid: 1, openToolbox: async () => toolbox });
-      return 0;
-    },
-  });
   compat = createMemoryRuntime({
     clock,
     runner: async (stream, signal) => {
@@ -90,71 +73,30 @@ async function open({ groups, endsAt = clock.now() + DAY_MS }: { groups?: readon
       return 0;
     },
   });
-  const workspaces = { prepare: () => ({ mounts: [], user: { uid: 1, gid: 1 } }) };
-  store = openStore(home);
-  host = createHost(
-    {
-      store,
-      runtime: own,
-      workspaces,
-      transcripts: createTranscripts(home),
-      timeZones: {
-        find: () => ({ name: "UTC", stretchAt: () => ({ from: -Infinity, until: Infinity, offset: 0, before: 0 }) }),
-        local: () => "UTC",
-      },
-      links: createLinkServer(),
-      model: createOfflineModel(),
-      channels: [new MemoryChannel({ platform, clock, delivery: "idempotent" })],
-      clock,
-      log: silent,
-      random: () => 0,
-      compatibility: {
-        rules: { until: "2026-01-01", endsAt, groups },
-        runtime: compat,
-        workspaces,
-        model: payloadModel,
-        anthropic: {
-          async call(call) {
-            calls.push(call);
-            await answering();
-            const answer = { content: [{ type: "text", text: `answer ${calls.length}` }] };
-            return { status: 200, contentType: "application/json", body: ReadableStream.from([Buffer.from(JSON.stringify(answer))]) };
-          },
+  const turn = { ...settings(home).turn, limits: LIMITS, retry: { baseMs: 5 * SECOND_MS, maxRetries: 1, jitter: 0 } };
+  host = t.open({
+    over: { turn, maxMessageBytes: 100_000 },
+    compatibility: {
+      rules: { until: "2026-01-01", endsAt, groups },
+      runtime: compat,
+      workspaces: { prepare: () => ({ mounts: [], user: { uid: 1, gid: 1 } }) },
+      model: payloadModel,
+      anthropic: {
+        async call(call) {
+          calls.push(call);
+          await answering();
+          const answer = { content: [{ type: "text", text: `answer ${calls.length}` }] };
+          return { status: 200, contentType: "application/json", body: ReadableStream.from([Buffer.from(JSON.stringify(answer))]) };
         },
       },
     },
-    {
-      home,
-      version: "test",
-      turn: {
-        assistantName: "Andy",
-        timeZone: "UTC",
-        system: "",
-        limits: LIMITS,
-        replyBytes: 4096,
-        idleTimeoutMs: 60 * SECOND_MS,
-        hardTimeoutMs: 600 * SECOND_MS,
-        stopGraceMs: SECOND_MS,
-        retry: { baseMs: 5 * SECOND_MS, maxRetries: 1, jitter: 0 },
-        historyBytes: 10_000,
-        agentNamesSessions: false,
-      },
-      slots: 2,
-      maxWaitingMessages: 100,
-      maxMessageBytes: 100_000,
-      maxBatchMessages: 16,
-      maxBatchBytes: 100_000,
-      sandboxLimits: { memoryBytes: 1, pids: 1, cpus: 1, tmpBytes: 1 },
-      sandboxStartTimeoutMs: 5 * SECOND_MS,
-      shutdownGraceMs: SECOND_MS,
-      maxTaskFailures: 5,
-    },
-  );
+  });
+  ({ store, runtime: own } = t);
   await host.start();
 }
 
 const script = (...actions: readonly PayloadAction[]): string => `do: ${JSON.stringify(actions)}`;
-const texts = () => platform.replies.map(({ text }) => text);
+const texts = () => t.texts;
 /** Says it and waits until nothing is left to do. */
 async function say(text: string, chat?: string): Promise<void> {
   platform.say(text, chat === undefined ? {} : { chat });
@@ -170,10 +112,6 @@ async function sayAndRetry(text: string): Promise<void> {
     return isSettled;
   });
 }
-/** Lets processes and sockets get on without moving the host's clock. */
-const until = async (condition: () => boolean): Promise<void> => {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
-};
 const outcomes = () => store.runs().map(({ outcome }) => outcome);
 
 describe("a turn of the old agent", () => {

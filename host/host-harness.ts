@@ -14,7 +14,7 @@ import { createTranscripts } from "./adapters/transcripts-jsonl/index.ts";
 import { openStore } from "./adapters/store-sqlite/index.ts";
 import { streamOfParts, type WholeStep, wholeStepParts } from "./domain/model-step.ts";
 import type { Zone } from "./domain/schedule-zone.ts";
-import { createHost, type Host, type HostSettings } from "./host.ts";
+import { type CompatibilityParts, createHost, type Host, type HostSettings } from "./host.ts";
 import type { Channel, DeliveryGuarantee } from "./ports/channel.ts";
 import type { Model, ModelCallOptions } from "./ports/model.ts";
 import type { Store } from "./ports/store.ts";
@@ -101,6 +101,7 @@ export interface TestParts {
   readonly transcripts?: Transcripts;
   /** Default: one on the platform. */
   readonly channels?: readonly Channel[];
+  readonly compatibility?: CompatibilityParts;
   readonly over?: Partial<HostSettings>;
 }
 
@@ -141,6 +142,7 @@ export class TestHost {
         clock,
         log: { debug() {}, info() {}, warn: (_fields, message) => this.warnings.push(message), error() {} },
         random: () => 0,
+        ...(parts.compatibility === undefined ? {} : { compatibility: parts.compatibility }),
       },
       { ...settings(home), ...parts.over },
     );

@@ -19,6 +19,7 @@ import { systemTimeZones } from "./adapters/time-zones-system/index.ts";
 import { createTranscripts } from "./adapters/transcripts-jsonl/index.ts";
 import { streamOfParts, type WholeStep, wholeStepParts } from "./domain/model-step.ts";
 import { createHost, type Host, type HostSettings } from "./host.ts";
+import { settings } from "./host-harness.ts";
 import type { ModelCallOptions, ModelStreamPart } from "./ports/model.ts";
 import type { RecordedHost } from "./recording/recording.ts";
 
@@ -80,7 +81,7 @@ export class RecordedHome implements AsyncDisposable {
         // No chance, but never the same twice: two tasks of one moment have names of their own.
         random: () => (this.#drawn = (this.#drawn + 0.37) % 1),
       },
-      settings(this.path),
+      settingsOf(this.path),
     );
     await this.host.start();
     return this.host;
@@ -150,31 +151,12 @@ export function call(toolName: string, input: object, toolCallId = `call-${toolN
   return [{ toolCallId, toolName, input }];
 }
 
-function settings(home: string): HostSettings {
+function settingsOf(home: string): HostSettings {
+  const usual = settings(home);
   return {
-    home,
-    version: "test",
-    turn: {
-      assistantName: HOST.assistantName,
-      timeZone: HOST.timeZone,
-      system: "You are a test.",
-      limits: { steps: 40, toolCalls: 100, toolOutputBytes: 4096, toolTimeoutMs: 5 * SECOND_MS },
-      replyBytes: 4096,
-      idleTimeoutMs: 60 * SECOND_MS,
-      hardTimeoutMs: 600 * SECOND_MS,
-      stopGraceMs: SECOND_MS,
-      retry: { ...HOST.retry, jitter: 0.2 },
-      historyBytes: 10_000,
-      agentNamesSessions: false,
-    },
+    ...usual,
+    turn: { ...usual.turn, retry: { ...HOST.retry, jitter: 0.2 } },
     slots: HOST.slots,
-    maxWaitingMessages: 100,
-    maxMessageBytes: 10_000,
-    maxBatchMessages: 16,
-    maxBatchBytes: 100_000,
-    sandboxLimits: { memoryBytes: 1, pids: 1, cpus: 1, tmpBytes: 1 },
-    sandboxStartTimeoutMs: 5 * SECOND_MS,
-    shutdownGraceMs: SECOND_MS,
     maxTaskFailures: HOST.maxTaskFailures,
   };
 }
