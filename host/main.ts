@@ -76,7 +76,7 @@ function program(): Command {
     });
   hermit
     .command("replay")
-    .argument("[scenario...]", "play these alone, and show what differs also of one that is pending")
+    .argument("[scenario...]", "play these alone")
     .description("play recorded scenarios against this host and compare what it does with what was recorded")
     .option("--dir <folder>", "the scenarios, a folder each (default: the recordings this program comes with)")
     .option("--json", "as one JSON document")
