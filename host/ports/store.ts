@@ -10,6 +10,7 @@ import type { Group } from "../domain/group.ts";
 import type { InboundMessage, StoredMessage } from "../domain/message.ts";
 import type { RunFigures, RunOutcome, TurnState } from "../domain/turn.ts";
 import type { ChatStore } from "./chat-store.ts";
+import type { AuditHeadStore, OverrideStore } from "./guard-store.ts";
 import type { CloseTask, TaskStore } from "./task-store.ts";
 
 /** Channel id that replies leave through; null: the channel that owns the chat. */
@@ -116,7 +117,7 @@ export interface TaskEnd {
   readonly close: CloseTask;
 }
 
-export interface Store extends TaskStore, ChatStore {
+export interface Store extends TaskStore, ChatStore, OverrideStore, AuditHeadStore {
   /** Fencing number of this host process; higher than that of every earlier one on this home. */
   readonly generation: number;
   /** Stable name of this home, written on sandboxes. */

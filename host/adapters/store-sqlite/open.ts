@@ -20,6 +20,7 @@ import { type TaskTable, taskTable } from "./tasks.ts";
 import { taskTables } from "./migrations/0003-tasks.ts";
 import { sessionColumns } from "./migrations/0004-sessions.ts";
 import { taskRunTables } from "./migrations/0005-task-runs.ts";
+import { guardTables } from "./migrations/0006-guard.ts";
 import { refuseUnfinishedMove } from "./unfinished-move.ts";
 
 export type Sqlite = Database.Database;
@@ -30,6 +31,7 @@ const MIGRATIONS: readonly { readonly number: number; readonly name: string; rea
   { number: 3, name: "tasks", sql: taskTables },
   { number: 4, name: "sessions", sql: sessionColumns },
   { number: 5, name: "task-runs", sql: taskRunTables },
+  { number: 6, name: "guard", sql: guardTables },
 ];
 
 const BUSY_MS = 5_000;

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Store } from "../../ports/store.ts";
 import { chatTable } from "./chats.ts";
 import { groupTable } from "./groups.ts";
+import { guardTables } from "./guard.ts";
 import { inboxTable } from "./inbox.ts";
 import { openDatabase, type OpenOptions, storeFault } from "./open.ts";
 import { outboxTable } from "./outbox.ts";
@@ -18,6 +19,7 @@ export function openStore(home: string, options: OpenOptions = {}): Store {
   const outbox = outboxTable(db);
   const tasks = taskTable(db, groups, outbox);
   const sessions = sessionTable(db, outbox);
+  const guard = guardTables(db);
   const turns = turnTables(db, generation, groups, inbox, outbox, tasks, sessions);
   const path = join(home, "store", "messages.db");
 
@@ -97,6 +99,11 @@ export function openStore(home: string, options: OpenOptions = {}): Store {
     markSent: guarded(outbox.markSent),
     markUndelivered: guarded(outbox.markUndelivered),
     takeDoubtful: guarded(outbox.takeDoubtful),
+    overrides: guarded(guard.overrides),
+    addOverride: guarded(guard.addOverride),
+    removeOverride: guarded(guard.removeOverride),
+    auditHead: guarded(guard.auditHead),
+    moveAuditHead: guarded(guard.moveAuditHead),
     counts: guarded(() => ({ waiting: inbox.waiting(), undelivered: outbox.open(), turns: turns.states() })),
     close: guarded(close),
   } satisfies Store;

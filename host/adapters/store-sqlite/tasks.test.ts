@@ -306,7 +306,7 @@ test("an older database of ours loses the occurrences that ended and keeps those
   store.createTask(task("t1"));
   store.claimDue(NOW, () => ({ kind: "run" }));
   store.close();
-  change(`DROP TABLE hermit_task_runs; DELETE FROM hermit_migrations WHERE number = 5;
+  change(`DROP TABLE hermit_task_runs; DELETE FROM hermit_migrations WHERE number >= 5; DROP TABLE hermit_overrides; DROP TABLE hermit_audit_head;
     INSERT INTO hermit_occurrences (task_id, group_folder, due_at, claimed_at, turn_id, ended_at) VALUES ('t1', 'fam', 1, 1, 1, 2)`);
   store = openStore(home);
   expect(query("SELECT task_id, due_at FROM hermit_occurrences")).toEqual([{ task_id: "t1", due_at: NOW }]);
