@@ -31,8 +31,6 @@ test("it is on until the end of its last day, and every start says so with the d
     groups: undefined,
     baseUrl: "https://api.anthropic.com",
     key: undefined,
-    mountAllowlist: "/home/ann/.config/hermit/mount-allowlist.json",
-    ownersFolder: "/home/ann",
   });
   expect(warnings).toEqual([
     "Turns of all groups are played by the old agent in nanoclaw-agent:latest until 2026-03-31: the compatibility runner is on, and ends by itself.",

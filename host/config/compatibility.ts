@@ -1,5 +1,4 @@
 /** The compatibility runner's section: off without an image, and never without a last day. */
-import { join } from "node:path";
 import { isValidFolder } from "../domain/group.ts";
 import type { CompatibilityConfig, Values } from "./config.ts";
 import { type FoundKey, readKeyFile } from "./model-key.ts";
@@ -17,13 +16,8 @@ export interface FoundCompatibility {
   readonly warnings: readonly string[];
 }
 
-/** `whereIs` names the layer a setting came from; `ownersFolder` is the owner's own, if there is one. */
-export function findCompatibility(
-  values: Values,
-  whereIs: (name: SettingName) => string,
-  ownersFolder: string | undefined,
-  now: number,
-): FoundCompatibility {
+/** `whereIs` names the layer a setting came from. */
+export function findCompatibility(values: Values, whereIs: (name: SettingName) => string, now: number): FoundCompatibility {
   const image = values["compatibility.image"];
   if (image === undefined) return { compatibility: undefined, problems: [], warnings: [] };
   const problems: Problem[] = [];
@@ -65,8 +59,6 @@ export function findCompatibility(
     groups,
     baseUrl: values["compatibility.base_url"],
     key: found?.key,
-    mountAllowlist: ownersFolder === undefined ? undefined : join(ownersFolder, ".config", "hermit", "mount-allowlist.json"),
-    ownersFolder,
   };
   return { compatibility, problems, warnings: [warningOf(compatibility, now)] };
 }

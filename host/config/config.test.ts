@@ -12,7 +12,7 @@ import { useTestHome } from "./test-home.ts";
 const home = useTestHome();
 
 test("without any configuration the offline model answers, in milliseconds and bytes", async () => {
-  const { config, warnings, file } = await home.load({ env: { DOCKER_HOST: "unix:///d.sock", PATH: "/bin" } });
+  const { config, warnings, file } = await home.load({ env: { DOCKER_HOST: "unix:///d.sock", PATH: "/bin", HOME: "/home/ann" } });
   expect([warnings, file]).toEqual([[], undefined]);
   expect(config).toEqual({
     home: home.path,
@@ -40,7 +40,20 @@ test("without any configuration the offline model answers, in milliseconds and b
       startTimeoutMs: 30_000,
       stopGraceMs: 2_000,
     },
+    egress: {
+      connections: 32,
+      connectionsPerMinute: 600,
+      turnBytes: 268_435_456,
+      connectTimeoutMs: 15_000,
+      idleTimeoutMs: 60_000,
+      proxy: undefined,
+    },
+    secrets: { keyFile: "/home/ann/.config/hermit/seal.key", credentials: undefined, environment: new Map() },
+    workspace: { maxBytes: 1_073_741_824, maxFiles: 100_000, freeBytes: 268_435_456 },
+    audit: { maxBytes: 67_108_864 },
+    mounts: { allowlist: "/home/ann/.config/hermit/mount-allowlist.json", ownersFolder: "/home/ann" },
     tasks: { maxFailures: 5 },
+    compatibility: undefined,
     shutdown: { graceMs: 10_000 },
   });
 });

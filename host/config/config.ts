@@ -1,4 +1,5 @@
 /** The configuration as the host uses it: complete, checked, frozen; durations in milliseconds, sizes in bytes. */
+import { join } from "node:path";
 import { DEFAULTS } from "./defaults.ts";
 import type { Layer, SettingName, SettingValue } from "./schema.ts";
 import type { Secret } from "./secret.ts";
@@ -44,10 +45,38 @@ export interface Config {
     readonly startTimeoutMs: number;
     readonly stopGraceMs: number;
   };
+  readonly egress: {
+    readonly connections: number;
+    readonly connectionsPerMinute: number;
+    readonly turnBytes: number;
+    readonly connectTimeoutMs: number;
+    readonly idleTimeoutMs: number;
+    /** Undefined: the host connects by itself. */
+    readonly proxy: string | undefined;
+  };
+  readonly secrets: SecretsConfig;
+  readonly workspace: { readonly maxBytes: number; readonly maxFiles: number; readonly freeBytes: number };
+  readonly audit: { readonly maxBytes: number };
+  /** Folders beside a group's own. */
+  readonly mounts: {
+    /** Absolute. Undefined: the owner has no folder, and nothing beside a group's own is mounted. */
+    readonly allowlist: string | undefined;
+    /** What `~` means in a group's mounts. Absolute. */
+    readonly ownersFolder: string | undefined;
+  };
   readonly tasks: { readonly maxFailures: number };
   /** Undefined: off. */
   readonly compatibility: CompatibilityConfig | undefined;
   readonly shutdown: { readonly graceMs: number };
+}
+
+export interface SecretsConfig {
+  /** Absolute; undefined: the owner has no folder, and none is named. */
+  readonly keyFile: string | undefined;
+  /** systemd's, absolute; undefined: not started by it. */
+  readonly credentials: string | undefined;
+  /** Values of HERMIT_SECRET_ variables, by the secret's name. */
+  readonly environment: ReadonlyMap<string, Secret>;
 }
 
 export interface CompatibilityConfig {
@@ -62,10 +91,6 @@ export interface CompatibilityConfig {
   readonly baseUrl: string;
   /** Undefined: the service asks for none. */
   readonly key: Secret | undefined;
-  /** Absolute. Undefined: the owner has none, and nothing beside the group's own folders is mounted. */
-  readonly mountAllowlist: string | undefined;
-  /** What `~` means in a group's mounts. Absolute. */
-  readonly ownersFolder: string | undefined;
 }
 
 export type ModelConfig =
@@ -98,10 +123,13 @@ export interface Surroundings {
   readonly home: string;
   readonly model: ModelConfig;
   readonly compatibility: CompatibilityConfig | undefined;
+  readonly secrets: SecretsConfig;
+  /** Absolute; undefined: this user has none. */
+  readonly ownersFolder: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-export function assembleConfig(values: Values, { home, model, compatibility, env }: Surroundings): Config {
+export function assembleConfig(values: Values, { home, model, compatibility, secrets, ownersFolder, env }: Surroundings): Config {
   return deepFreeze({
     home,
     assistantName: values.assistant_name,
@@ -150,6 +178,25 @@ export function assembleConfig(values: Values, { home, model, compatibility, env
       },
       startTimeoutMs: milliseconds(values["sandbox.start_timeout_s"]),
       stopGraceMs: milliseconds(values["sandbox.stop_grace_s"]),
+    },
+    egress: {
+      connections: values["egress.connections"],
+      connectionsPerMinute: values["egress.connections_per_minute"],
+      turnBytes: values["egress.turn_mb"] * MIB_BYTES,
+      connectTimeoutMs: milliseconds(values["egress.connect_timeout_s"]),
+      idleTimeoutMs: milliseconds(values["egress.idle_timeout_s"]),
+      proxy: values["egress.proxy"],
+    },
+    secrets,
+    workspace: {
+      maxBytes: values["workspace.max_mb"] * MIB_BYTES,
+      maxFiles: values["workspace.max_files"],
+      freeBytes: values["workspace.free_mb"] * MIB_BYTES,
+    },
+    audit: { maxBytes: values["audit.max_mb"] * MIB_BYTES },
+    mounts: {
+      allowlist: ownersFolder === undefined ? undefined : join(ownersFolder, ".config", "hermit", "mount-allowlist.json"),
+      ownersFolder,
     },
     tasks: { maxFailures: values["tasks.max_failures"] },
     compatibility,

@@ -74,6 +74,31 @@ export const DEFAULTS = {
   /** For the runner to close its journal; its tools get none. */
   "sandbox.stop_grace_s": 2,
 
+  /** npm opens 15 at a time, pip and git fewer. */
+  "egress.connections": 32,
+  /** An install of several hundred packages; a scan of a network ends here. */
+  "egress.connections_per_minute": 600,
+  /** 256 MiB: a large checkout or install; a judgement for a line that is paid for. */
+  "egress.turn_mb": 256,
+  /** Name and connection on a slow mobile line. */
+  "egress.connect_timeout_s": 15,
+  /** What home routers keep an idle connection for, halved. */
+  "egress.idle_timeout_s": 60,
+  "egress.proxy": undefined,
+
+  /** Outside the home, so that a copy of the home does not carry the key of its own secrets. */
+  "secrets.key_file": undefined,
+
+  /** A judgement: sixteen groups on a 32 GB card. */
+  "workspace.max_mb": 1_024,
+  /** A large `node_modules`; an ext4 card of 32 GB has two million. */
+  "workspace.max_files": 100_000,
+  /** The database must go on writing, and so must the rest of the system. */
+  "workspace.free_mb": 256,
+
+  /** At 300 bytes a record some 200,000 decisions. */
+  "audit.max_mb": 64,
+
   /** A judgement: held back between them, five failures outlast a bad half hour; a broken prompt must not cost a model call an hour for ever. */
   "tasks.max_failures": 5,
 

@@ -10,9 +10,11 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 export const HOME_VARIABLE = "HERMIT_HOME";
 export const KEY_VARIABLE = "HERMIT_MODEL_KEY";
+/** `HERMIT_SECRET_GITHUB_TOKEN` holds the secret `github-token`. */
+export const SECRET_VARIABLE = /^HERMIT_SECRET_([A-Z][A-Z0-9_]{0,62})$/;
 /** Read by the image build and by the tests, which may start a host in the same environment. */
 const BUILD_VARIABLES = ["HERMIT_DEBIAN_MIRROR", "HERMIT_BASE_IMAGE"];
-const TEST_VARIABLES = /^HERMIT_(TEST_\w+|KILL_ROUNDS)$/;
+const TEST_VARIABLES = /^HERMIT_(TEST_\w+|KILL_ROUNDS|FUZZ_CASES)$/;
 
 /** Read by NanoClaw (contract §2), without effect here; somebody who moves over should hear it. */
 const RETIRED: Readonly<Record<string, string>> = {
@@ -70,7 +72,7 @@ function strangers(env: Environment): string[] {
   for (const name of Object.keys(env).sort()) {
     const instead = RETIRED[name];
     if (instead !== undefined) warnings.push(`${name} has no effect here; set ${instead} instead.`);
-    if (!name.startsWith("HERMIT_") || known.includes(name) || TEST_VARIABLES.test(name)) continue;
+    if (!name.startsWith("HERMIT_") || known.includes(name) || TEST_VARIABLES.test(name) || SECRET_VARIABLE.test(name)) continue;
     const meant = nearest(name, known);
     warnings.push(`${quoteName(name)} is not a variable Hermit reads${meant === undefined ? "." : `; did you mean ${meant}?`}`);
   }

@@ -21,6 +21,8 @@ const SAMPLES: Partial<Record<SettingName, readonly [string, string, string, str
   "sandbox.engine": ["/run/a.sock", "/run/b.sock", "/run/c.sock", "unix:///run/d.sock"],
   "sandbox.image": ["a", "b:1", "c@sha256:0", "d/e:f"],
   "sandbox.link": ["stdio", "socket", "stdio", "socket"],
+  "egress.proxy": ["http://a.test:3128", "http://b.test:3128", "https://c.test", "https://d.test/"],
+  "secrets.key_file": ["/keys/a", "/keys/b", "/keys/c", "/keys/d"],
   "compatibility.image": ["a", "b:1", "c@sha256:0", "d/e:f"],
   "compatibility.until": ["2020-01-01", "2020-02-29", "2020-03-01", "2020-12-31"],
   "compatibility.base_url": ["http://a.test", "http://b.test", "https://c.test", "https://d.test/"],

@@ -14,6 +14,7 @@ import { type Environment, fromText, HOME_VARIABLE, readEnvironment, variable } 
 import { readConfigFile } from "./file.ts";
 import { findModelKey } from "./model-key.ts";
 import { ConfigError, type Problem } from "./problem.ts";
+import { findSecrets } from "./secrets.ts";
 import { type Layer, SETTING_NAMES, SETTINGS, type SettingName } from "./schema.ts";
 
 export type Source = "default" | "file" | "environment" | "flag";
@@ -95,12 +96,21 @@ export async function checkConfig({ env, flags = {}, home: homeFlag, configFile,
   const whereIs = (name: SettingName): string => describeSource(name, sources.get(name), file);
   const combined = combine(values, key, whereIs);
   const further = combined.problems.filter(({ about }) => !about.some(isWrong)).map(({ problem }) => problem);
-  const compatible = findCompatibility(values, whereIs, ownFolder, now);
+  const compatible = findCompatibility(values, whereIs, now);
   problems.push(...key.problems, ...further, ...compatible.problems.filter((problem) => !isWrong(problem.key ?? "")));
   warnings.push(...key.warnings, ...combined.warnings, ...compatible.warnings);
   if (problems.length > 0 || combined.model === undefined) return { problems, warnings, loaded: undefined };
 
-  const config = assembleConfig(values, { home, model: combined.model, compatibility: compatible.compatibility, env });
+  const secrets = findSecrets(env, values["secrets.key_file"], ownFolder);
+  warnings.push(...secrets.warnings);
+  const config = assembleConfig(values, {
+    home,
+    model: combined.model,
+    compatibility: compatible.compatibility,
+    secrets: secrets.config,
+    ownersFolder: ownFolder,
+    env,
+  });
   return { problems, warnings, loaded: { config, warnings, sources, file: fromFile.file, values } };
 }
 

@@ -182,7 +182,7 @@ describe("the key is never said", () => {
 
   const refusing = SETTING_NAMES.filter(
     (name) =>
-      !["assistant_name", "model.id", "model.key_file", "model.script", "sandbox.image"].includes(name) &&
+      !["assistant_name", "model.id", "model.key_file", "model.script", "sandbox.image", "secrets.key_file"].includes(name) &&
       !/^compatibility\.(image|command|groups|key_file)$/.test(name),
   );
   test.each(refusing)("when it was pasted into %s, which refuses it", async (name) => {

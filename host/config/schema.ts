@@ -196,6 +196,82 @@ export const SETTINGS = {
     max: 60,
   }),
 
+  "egress.connections": whole({
+    env: "HERMIT_EGRESS_CONNECTIONS",
+    about: "Connections to the outside one turn may have open at the same time.",
+    unit: "connections",
+    min: 0,
+    max: 256,
+  }),
+  "egress.connections_per_minute": whole({
+    env: "HERMIT_EGRESS_CONNECTIONS_PER_MINUTE",
+    about: "Connections to the outside one turn may begin in a minute, refused ones counted.",
+    unit: "connections",
+    min: 1,
+    max: 100_000,
+  }),
+  "egress.turn_mb": whole({
+    env: "HERMIT_EGRESS_TURN_MB",
+    about: "What one turn may send and receive through the egress door, both ways together.",
+    unit: "MiB",
+    min: 1,
+    max: 1_048_576,
+  }),
+  "egress.connect_timeout_s": seconds({
+    env: "HERMIT_EGRESS_CONNECT_TIMEOUT_S",
+    about: "How long looking up a name and connecting may take.",
+    min: 0.1,
+    max: 300,
+  }),
+  "egress.idle_timeout_s": seconds({
+    env: "HERMIT_EGRESS_IDLE_TIMEOUT_S",
+    about: "How long a connection to the outside may carry nothing.",
+    min: 0.1,
+    max: DAY_S,
+  }),
+  "egress.proxy": serviceUrl({
+    env: "HERMIT_EGRESS_PROXY",
+    about:
+      "HTTP proxy the host itself goes out through, such as `http://proxy.lan:3128`. It is asked for addresses, which the host looks up.",
+    whenUnset: "none; the host connects by itself",
+  }),
+
+  "secrets.key_file": path({
+    env: "HERMIT_SECRETS_KEY_FILE",
+    about: "File with the key of the sealed store of secrets, readable by its owner alone. `hermit secrets set` makes it.",
+    whenUnset: "the systemd credential `hermit-seal-key` if there is one, else `~/.config/hermit/seal.key`",
+  }),
+
+  "workspace.max_mb": whole({
+    env: "HERMIT_WORKSPACE_MAX_MB",
+    about: "What the files of one group's workspace may take on the disk; past it a turn is stopped.",
+    unit: "MiB",
+    min: 1,
+    max: 16_777_216,
+  }),
+  "workspace.max_files": whole({
+    env: "HERMIT_WORKSPACE_MAX_FILES",
+    about: "Files and folders one group's workspace may hold; past it a turn is stopped.",
+    unit: "files",
+    min: 16,
+    max: 100_000_000,
+  }),
+  "workspace.free_mb": whole({
+    env: "HERMIT_WORKSPACE_FREE_MB",
+    about: "Space kept free on the disk of the workspaces: below it no turn starts, and one that runs is stopped.",
+    unit: "MiB",
+    min: 0,
+    max: 16_777_216,
+  }),
+
+  "audit.max_mb": whole({
+    env: "HERMIT_AUDIT_MAX_MB",
+    about: "What the audit log may take on the disk; its oldest part goes first, which it notes.",
+    unit: "MiB",
+    min: 2,
+    max: 1_048_576,
+  }),
+
   "tasks.max_failures": whole({
     env: "HERMIT_TASKS_MAX_FAILURES",
     about: "Failures in a row after which a task is paused and its chat told; from the second on its runs are held back, longer each time.",
