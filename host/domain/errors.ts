@@ -17,7 +17,7 @@ export const ERROR_CODES = {
   OLD_HOST_RUNNING: "NanoClaw still runs on the folder.",
   NOT_ADOPTED: "The home was not taken over from NanoClaw, or has been handed back.",
   INBOX_FULL: "Too many messages wait for their turn.",
-  INPUT_MALFORMED: "A line of input is not what the channel expects.",
+  INPUT_MALFORMED: "What came as input is not what was expected.",
   GROUP_UNKNOWN: "No such group is registered.",
   GROUP_TAKEN: "The chat or the folder is registered already.",
   MAIN_TAKEN: "Another chat is registered as the main group.",
@@ -44,9 +44,26 @@ export const ERROR_CODES = {
   SCENARIO_INVALID: "What was to be replayed is no recorded scenario.",
   FOLDER_TAKEN: "The folder that was to be written holds something already.",
   CONTROL_UNREACHABLE: "No host is running on this home folder.",
+  EGRESS_DENIED: "The policy does not let this turn reach that place.",
+  EGRESS_LIMIT: "The turn used up its connections or bytes to the outside.",
+  EGRESS_UNREACHABLE: "The place outside could not be reached, or broke off.",
+  EGRESS_PROTOCOL: "What was sent to the egress door is no request, or is not what the tunnel was opened for.",
+  POLICY_INVALID: "The policy file is wrong.",
+  SECRET_UNKNOWN: "No such secret is stored.",
+  SECRET_STORE_UNUSABLE: "The sealed store of secrets, or its key, cannot be used.",
+  LEASE_REFUSED: "A ticket for a secret was not valid: used, expired, or another turn's.",
+  SECRET_SHOWN: "A secret was about to leave the sandbox.",
+  DECOY_TAKEN: "A decoy secret was about to leave the sandbox: something in it goes through files for keys.",
+  WORKSPACE_FULL: "The group's workspace holds more than it may.",
+  DISK_LOW: "The disk has less free space than is kept free.",
+  AUDIT_BROKEN: "The audit log cannot be written, or is not what was written.",
   LINK_PROTOCOL: "The other end of the link broke its protocol.",
 } as const;
 export type ErrorCode = keyof typeof ERROR_CODES;
+
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(ERROR_CODES, text);
+}
 
 export interface ErrorDetail {
   /** What the reader can do about it, in one sentence. */
@@ -94,13 +111,7 @@ export class ModelCallError extends HostError {
  * all the same.
  */
 export function isHostError(error: unknown): error is HostError {
-  return (
-    error instanceof Error &&
-    "code" in error &&
-    typeof error.code === "string" &&
-    Object.hasOwn(ERROR_CODES, error.code) &&
-    "retryable" in error
-  );
+  return error instanceof Error && "code" in error && typeof error.code === "string" && isErrorCode(error.code) && "retryable" in error;
 }
 
 /** One line for a person: message, then hint. */
