@@ -21,7 +21,19 @@ export interface MountAllowlist {
 
 export type MountVerdict =
   | { readonly verdict: "allowed"; readonly hostPath: string; readonly containerPath: string; readonly readOnly: boolean }
-  | { readonly verdict: "no-allowlist" | "bad-container-path" | "missing" | "blocked" | "outside-roots" | "hermits-own" };
+  | { readonly verdict: keyof typeof MOUNT_REFUSALS };
+
+/** Why not, for people. */
+export const MOUNT_REFUSALS = {
+  "no-allowlist": "the owner has no list of folders that may be seen, or none that can be read",
+  "bad-container-path": "its place in the sandbox is empty, absolute or has `..` in it",
+  missing: "there is nothing at that path",
+  blocked: "keys live in such places, or the owner blocks them",
+  "outside-roots": "it is in none of the folders the owner lists",
+  "hermits-own": "it is the host's own, or holds something of it",
+  "unclear-place": "its place in the sandbox has an empty part, a part that is a dot, a control character or a part too long for a name",
+  "taken-place": "its place in the sandbox is another's, or lies in one, or around one",
+} as const;
 
 /** Never mounted, whatever the owner lists: places where keys live. A path is blocked where one occurs anywhere in it. */
 const ALWAYS_BLOCKED = [
@@ -30,6 +42,11 @@ const ALWAYS_BLOCKED = [
 ];
 
 const EXTRA = "/workspace/extra/";
+
+/** Of a name on any file system Linux has. */
+const LONGEST_PART_BYTES = 255;
+/** Half of what Linux takes for a path, which the engine puts its own folders before. */
+const LONGEST_PLACE_BYTES = 2_048;
 
 /** Of one group, in the order they are written; no more are looked at. A judgement: each is looked up on the disk before every run. */
 export const MAX_MOUNTS = 32;
@@ -54,23 +71,55 @@ export function parseMountAllowlist(json: string): MountAllowlist | undefined {
   return { allowedRoots: roots, blockedPatterns, nonMainReadOnly };
 }
 
+export interface MountSurroundings {
+  readonly isMain: boolean;
+  /** What `~` means. */
+  readonly home: string;
+  /** Resolved paths of the host's own things; what lies in one or contains one is never mounted, whatever the owner lists. */
+  readonly own: readonly string[];
+  /** Makes a path absolute and follows every link; undefined: there is nothing there. */
+  readonly resolve: (path: string) => string | undefined;
+}
+
+export interface MountDecision {
+  readonly request: MountRequest;
+  readonly verdict: MountVerdict;
+}
+
 /**
- * Whether and how a folder is mounted. `resolve` makes a path absolute and follows every link; undefined: there is nothing there.
- * `own`: resolved paths of the host's own things; what lies in one or contains one is never mounted, whatever the owner lists.
- *
- * This judges a path. An engine follows links once more when it mounts, so the caller must see to it that what was judged is what is
- * mounted (SandboxMount.identity).
+ * Which of a group's requests are mounted and how: a decision for each of the first MAX_MOUNTS, in their order. Beyond what is recorded,
+ * each has a place of its own: one that could stand for two paths, or would hide another mount, is refused.
  */
-export function judgeMount(
-  request: MountRequest,
+export function decideMounts(
+  requests: readonly MountRequest[],
   allowlist: MountAllowlist | undefined,
-  surroundings: {
-    readonly isMain: boolean;
-    readonly home: string;
-    readonly own: readonly string[];
-    readonly resolve: (path: string) => string | undefined;
-  },
-): MountVerdict {
+  surroundings: MountSurroundings,
+): readonly MountDecision[] {
+  const taken: string[] = [];
+  return requests.slice(0, MAX_MOUNTS).map((request) => {
+    const verdict = judgeMount(request, allowlist, surroundings);
+    if (verdict.verdict !== "allowed") return { request, verdict };
+    const { containerPath } = verdict;
+    if (!isClearPlace(containerPath)) return { request, verdict: { verdict: "unclear-place" } };
+    if (taken.some((other) => isUnder(other, containerPath) || isUnder(containerPath, other))) {
+      return { request, verdict: { verdict: "taken-place" } };
+    }
+    taken.push(containerPath);
+    return { request, verdict };
+  });
+}
+
+function isClearPlace(containerPath: string): boolean {
+  if (/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(containerPath) || Buffer.byteLength(containerPath) > LONGEST_PLACE_BYTES) return false;
+  const parts = containerPath.slice(EXTRA.length).split("/");
+  return parts.every((part) => part !== "" && part !== "." && part !== ".." && Buffer.byteLength(part) <= LONGEST_PART_BYTES);
+}
+
+/**
+ * NanoClaw's own rules, row by row as recorded (contract §7.7). This judges a path. An engine follows links once more when it mounts, so
+ * the caller must see to it that what was judged is what is mounted (SandboxMount.identity).
+ */
+export function judgeMount(request: MountRequest, allowlist: MountAllowlist | undefined, surroundings: MountSurroundings): MountVerdict {
   if (allowlist === undefined) return { verdict: "no-allowlist" };
   const { isMain, home, own, resolve } = surroundings;
   const name = request.containerPath === undefined || request.containerPath === "" ? lastPart(request.hostPath) : request.containerPath;

@@ -1,6 +1,6 @@
 /** Anthropic's API over HTTP: adds the key, bounds time and bytes, and lets nothing of a refusal out that could hold the key. */
 import { ModelCallError } from "../../domain/errors.ts";
-import { createScrubber } from "../../domain/key-scrubber.ts";
+import { createScrubber } from "../../domain/leak-scanner.ts";
 import type { AnthropicAnswer, AnthropicApi, AnthropicCall } from "../../ports/anthropic-api.ts";
 import type { Clock } from "../../ports/clock.ts";
 

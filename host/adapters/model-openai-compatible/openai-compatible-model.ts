@@ -6,7 +6,7 @@
  */
 import type { OpenAICompatibleProvider } from "@ai-sdk/openai-compatible";
 import { RefusedError } from "../../domain/errors.ts";
-import { createScrubber } from "../../domain/key-scrubber.ts";
+import { createScrubber } from "../../domain/leak-scanner.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Model, ModelCallOptions } from "../../ports/model.ts";
 import { describeFailure } from "./failure.ts";
