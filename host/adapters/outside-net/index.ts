@@ -1,0 +1,1 @@
+export { createOutsideNet } from "./outside-net.ts";

@@ -1,0 +1,16 @@
+import type { EgressCaller } from "../domain/policy.ts";
+import { judge, judgeAddresses, judgeUpstream, type Standing } from "./judge.ts";
+import type { EgressJudge } from "./judge-port.ts";
+import { judgeRoute } from "./judge-route.ts";
+import { parseTarget } from "./target.ts";
+
+/** The policy's answers about one turn. `standing` is asked each time, so that what expires or is taken back counts at once. */
+export function judgeByPolicy(standing: () => Standing, caller: EgressCaller): EgressJudge {
+  return {
+    parse: parseTarget,
+    judge: (target) => judge(standing(), caller, target),
+    judgeAddresses: (target, addresses) => judgeAddresses(standing(), caller, target, addresses),
+    judgeRoute: (name, method, path) => judgeRoute(standing().policy, caller, name, method, path),
+    judgeRouteAddresses: (route, addresses) => judgeUpstream(standing(), caller, route, addresses),
+  };
+}
