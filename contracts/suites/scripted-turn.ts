@@ -1,6 +1,7 @@
 /** For tests of the runner: doors that play a script on a served link, and remember what they were asked. */
 import type { Duplex } from "node:stream";
 import type { LanguageModelV4StreamPart } from "@ai-sdk/provider";
+import { SHUT_DOORS } from "./shut-doors.ts";
 import { openSocketPair } from "./socket-pair.ts";
 import type { HostToolCall, HostToolOutcome } from "../wire/tools.ts";
 import type { Boundary, Finished, JournalEntry, ToolResult, TurnEvent, TurnLimits, TurnStart } from "../wire/turn.ts";
@@ -25,6 +26,10 @@ export interface Script {
   /** Journals of earlier turns. */
   readonly history?: readonly (readonly JournalEntry[])[];
   readonly limits?: Partial<TurnLimits>;
+  readonly leases?: TurnStart["leases"];
+  readonly decoys?: TurnStart["decoys"];
+  /** Default: nothing outside the group may be reached. */
+  readonly outside?: Partial<Pick<TurnDoors, "redeem" | "egress">>;
 }
 
 export interface PlayedTurn {
@@ -115,6 +120,8 @@ export function serveScript(server: LinkServer, stream: Duplex, script: Script):
       const parts = typeof next === "function" ? next(options, signal) : next;
       return parts instanceof ReadableStream ? parts : (ReadableStream.from(parts) as ReadableStream<Part>);
     },
+    ...SHUT_DOORS,
+    ...script.outside,
   };
   const link = server.serve(stream, doors);
   link.feed(startOf(script));
@@ -133,6 +140,8 @@ function startOf(script: Script): TurnStart {
     session: null,
     history: [...(script.history ?? [])].map((turn) => [...turn]),
     journal: [...(script.journal ?? [{ kind: "input", text: "hello" }])],
+    leases: [...(script.leases ?? [])],
+    decoys: [...(script.decoys ?? [])],
   };
 }
 

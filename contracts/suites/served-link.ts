@@ -3,6 +3,7 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect, type Incoming
 import type { Socket } from "node:net";
 import type { HostToolCall } from "../wire/tools.ts";
 import type { ToolResult, TurnEvent } from "../wire/turn.ts";
+import { SHUT_DOORS } from "./shut-doors.ts";
 import { openSocketPair } from "./socket-pair.ts";
 import type { LinkServer, LinkSession, TurnDoors } from "../../host/ports/link.ts";
 import type { ModelCallOptions, ModelStreamPart } from "../../host/ports/model.ts";
@@ -51,6 +52,7 @@ export async function serveLink(server: LinkServer, doors: Partial<TurnDoors> = 
       recorded.models.push({ modelId, options, signal });
       return partsOf([]);
     },
+    ...SHUT_DOORS,
     ...doors,
   };
   const link = server.serve(pair.host, recording);

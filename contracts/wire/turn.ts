@@ -12,6 +12,8 @@
  *   POST /v1/tool/<name>     HostToolCall → HostToolOutcome (tools.ts)
  *   POST /v1/model/language-model   one model step (model.ts)
  *   POST /v1/anthropic/…     the compatibility runner's model traffic (anthropic.ts)
+ *   POST /v1/secret/redeem   a leased secret (secrets.ts)
+ *   CONNECT, plain HTTP      the world outside (egress.ts)
  */
 import * as z from "zod";
 
@@ -120,6 +122,10 @@ export const TurnStart = z.strictObject({
   history: z.array(z.array(JournalEntry)),
   /** First entry is the turn's input. More than one entry: the turn was interrupted and is resumed from here. */
   journal: z.array(JournalEntry).min(1),
+  /** Secrets the owner lends this turn: `env` is the variable commands find the value in. */
+  leases: z.array(z.strictObject({ name: z.string(), env: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), ticket: z.string() })),
+  /** Files with worthless keys, to be laid out before any tool runs: who takes one and shows it is found out. Paths are below `/tmp`. */
+  decoys: z.array(z.strictObject({ path: z.string().startsWith("/tmp/"), text: z.string() })),
   /** Of a turn for the compatibility runner only. */
   compat: PayloadFacts.optional(),
 });

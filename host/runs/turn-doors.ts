@@ -16,7 +16,7 @@ import { type RunFigures, roomForMessages } from "../domain/turn.ts";
 import { type CollectedStep, collectStep } from "../models/model-step.ts";
 import type { AnthropicAnswer, AnthropicApi, AnthropicCall } from "../ports/anthropic-api.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { TurnDoors } from "../ports/link.ts";
+import type { AgentDoors } from "../ports/link.ts";
 import type { Model, ModelCallOptions, ModelStreamPart } from "../ports/model.ts";
 import type { BatchRules, ClaimedTurn, StepRecord, Store, TaskEnd } from "../ports/store.ts";
 import type { HostTools } from "./host-tools.ts";
@@ -53,9 +53,9 @@ const FOLLOW_UP_SHARE = 0.5;
 /** An agent that keeps its conversations itself begins a new one now and then; each name is a write. */
 const MAX_NAMES = 16;
 
-export class LiveTurn implements TurnDoors {
+export class LiveTurn implements AgentDoors {
   readonly #o: TurnDoorsOptions;
-  readonly anthropic?: NonNullable<TurnDoors["anthropic"]>;
+  readonly anthropic?: NonNullable<AgentDoors["anthropic"]>;
   /** Model steps so far, the one under way included. */
   #steps = 0;
   #toolCalls = 0;
@@ -231,7 +231,7 @@ export class LiveTurn implements TurnDoors {
   }
 
   /** Each tool call of such an agent, which we do not see, brings one call of its model, as do its answers. */
-  #openAnthropic(api: AnthropicApi): NonNullable<TurnDoors["anthropic"]> {
+  #openAnthropic(api: AnthropicApi): NonNullable<AgentDoors["anthropic"]> {
     const { clock, limits, onActivity } = this.#o;
     const calls = new PayloadCalls({ api, clock, most: limits.steps + limits.toolCalls, onActivity });
     return async (call: AnthropicCall, signal: AbortSignal): Promise<AnthropicAnswer> => {

@@ -2,11 +2,12 @@
  * What the sandbox is told. A refusal we raise on purpose is passed on in words; anything else is one fixed sentence, so
  * that no path, key or stack of the host is ever part of an answer.
  */
-import type { ServerHttp2Stream } from "node:http2";
+import type { OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { constants } from "node:http2";
+import { REFUSAL_HEADER } from "../../../contracts/wire/egress.ts";
 import type { ModelError, ModelErrorType } from "../../../contracts/wire/model.ts";
 import type { Refusal } from "../../../contracts/wire/turn.ts";
-import { type HostError, isHostError } from "../../domain/errors.ts";
+import { describeError, type HostError, isHostError } from "../../domain/errors.ts";
 
 /** The link itself says no: wrong path, shape or size. The sandbox may go on with other requests. */
 export class DoorRefusal extends Error {
@@ -38,6 +39,25 @@ export function denialFor(error: unknown): Denial {
   return { status: 409, ...denial };
 }
 
+const EGRESS_STATUSES: Partial<Record<string, number>> = {
+  EGRESS_PROTOCOL: 400,
+  EGRESS_DENIED: 403,
+  SECRET_SHOWN: 403,
+  DECOY_TAKEN: 403,
+  SECRET_UNKNOWN: 403,
+  SECRET_STORE_UNUSABLE: 403,
+  EGRESS_LIMIT: 429,
+  EGRESS_UNREACHABLE: 502,
+};
+const TOO_SLOW = 504;
+
+export function egressDenialFor(error: unknown): Denial {
+  const status = isHostError(error) ? EGRESS_STATUSES[error.code] : undefined;
+  if (!isHostError(error) || status === undefined) return denialFor(undefined);
+  const isTooSlow = error.cause instanceof Error && error.cause.name === "TimeoutError";
+  return { status: isTooSlow ? TOO_SLOW : status, code: error.code, message: describeError(error) };
+}
+
 /** The status is all the runner has to tell a passing fault (429, 5xx) from a lasting one. */
 function modelStatus(error: HostError): number {
   if (error.retryable) return error.code === "MODEL_REFUSED" ? 429 : 503;
@@ -53,11 +73,17 @@ function modelErrorType(status: number): ModelErrorType {
 }
 
 export function answerJson(stream: ServerHttp2Stream, status: number, body: object): void {
-  answer(stream, status, JSON.stringify(body));
+  answer(stream, { ":status": status, "content-type": "application/json" }, JSON.stringify(body));
 }
 
 export function answerEmpty(stream: ServerHttp2Stream): void {
-  answer(stream, 204, undefined);
+  answer(stream, { ":status": 204 });
+}
+
+/** Of what was asked of the world outside, for whichever program asked: words, and the code beside them. */
+export function answerEgressRefusal(stream: ServerHttp2Stream, { status, code, message }: Denial): void {
+  const head = { ":status": status, "content-type": "text/plain; charset=utf-8", [REFUSAL_HEADER]: code };
+  answer(stream, head, `${message}\n`);
 }
 
 export function answerRefusal(stream: ServerHttp2Stream, denial: Denial): void {
@@ -77,18 +103,21 @@ export function answerAnthropicError(stream: ServerHttp2Stream, { status, messag
   answerJson(stream, status, { type: "error", error: { type, message } });
 }
 
-function answer(stream: ServerHttp2Stream, status: number, body: string | undefined): void {
+function answer(stream: ServerHttp2Stream, head: OutgoingHttpHeaders, body?: string): void {
   if (stream.destroyed || stream.closed) return;
   // An answer that has begun cannot be taken back; broken off, it says that it is not whole. (`close` would end it in order first.)
   if (stream.headersSent) {
     stream.destroy(new Error("the answer could not be finished"));
     return;
   }
-  // A body we refused is not read to its end: the reset tells the sender to stop, after the answer has left.
+  closeAfterAnswer(stream);
+  stream.respond(head);
+  stream.end(body);
+}
+
+/** Of a request whose body is not read to its end: the reset tells the sender to stop, after the answer has left. */
+export function closeAfterAnswer(stream: ServerHttp2Stream): void {
   stream.once("finish", () => {
     if (!stream.readableEnded && !stream.destroyed) stream.close(constants.NGHTTP2_NO_ERROR);
   });
-  if (body === undefined) stream.respond({ ":status": status });
-  else stream.respond({ ":status": status, "content-type": "application/json" });
-  stream.end(body);
 }

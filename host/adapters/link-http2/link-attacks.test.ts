@@ -4,31 +4,17 @@ import { createLinkServer, type LinkLimits } from "./index.ts";
 import { TURN_PATH } from "../../../contracts/wire/turn.ts";
 import { readAnswer, serveLink as serveLinkOn } from "../../../contracts/suites/served-link.ts";
 import { openSocketPair } from "../../../contracts/suites/socket-pair.ts";
+import { frame, headerBlock, PING, PREFACE, requestFrame, SETTINGS } from "./frames-harness.ts";
 import type { TurnDoors } from "../../ports/link.ts";
 
 const serveLink = (doors: Partial<TurnDoors> = {}, limits: Partial<LinkLimits> = {}) => serveLinkOn(createLinkServer(limits), doors);
 const FEED = { ":path": TURN_PATH };
 const BREACH = { code: "LINK_PROTOCOL" };
 const NO_DOORS = {} as TurnDoors;
-const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/** One HTTP/2 frame, by hand. */
-function frame(type: number, flags: number, streamId: number, payload: Buffer): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.length, 0, 3);
-  head.writeUInt8(type, 3);
-  head.writeUInt8(flags, 4);
-  head.writeUInt32BE(streamId, 5);
-  return Buffer.concat([head, payload]);
-}
-const SETTINGS = frame(4, 0, 0, Buffer.alloc(0));
-const PING = frame(6, 0, 0, Buffer.alloc(8));
-const EMPTY_DATA = (streamId: number) => frame(0, 0, streamId, Buffer.alloc(0));
-/** `:method POST`, `:scheme http`, `:authority x`, from HPACK's static table. */
-const POST_HTTP_X = Buffer.from([0x83, 0x86, 0x01, 0x01, 0x78]);
-/** A whole request for the turn feed, left open. */
 const REQUEST = (streamId: number) =>
-  frame(1, 4, streamId, Buffer.concat([POST_HTTP_X, Buffer.from([0x04, TURN_PATH.length]), Buffer.from(TURN_PATH)]));
+  requestFrame(streamId, { ":method": "POST", ":scheme": "http", ":authority": "host", ":path": TURN_PATH });
+const EMPTY_DATA = (streamId: number) => frame(0, 0, streamId, Buffer.alloc(0));
 
 /** Writes until the host has had enough, reading what it answers, as an attacker would to keep its own buffers empty. */
 async function flood(pieces: (round: number) => Buffer): Promise<Error | undefined> {
@@ -40,7 +26,7 @@ async function flood(pieces: (round: number) => Buffer): Promise<Error | undefin
   pair.sandbox.once("close", () => {
     open = false;
   });
-  pair.sandbox.write(Buffer.concat([Buffer.from(PREFACE), SETTINGS]));
+  pair.sandbox.write(Buffer.concat([PREFACE, SETTINGS]));
   for (let round = 0; open && round < 5_000; round++) {
     const flowing = pair.sandbox.write(pieces(round));
     if (!flowing) await new Promise<void>((resolve) => pair.sandbox.once("drain", resolve).once("close", () => resolve()));
@@ -82,7 +68,7 @@ test("a flood of empty data frames ends the link", async () => {
 });
 
 test("a flood of continuation frames ends the link", async () => {
-  const open = frame(1, 0, 1, POST_HTTP_X);
+  const open = frame(1, 0, 1, headerBlock({ ":method": "POST", ":scheme": "http", ":authority": "host" }));
   const more = frame(9, 0, 1, Buffer.from([0x84]));
   expect(await flood((round) => (round === 0 ? open : more))).toMatchObject(BREACH);
 });

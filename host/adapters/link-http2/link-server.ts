@@ -9,19 +9,24 @@ import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 
 import { performServerHandshake } from "node:http2";
 import type { Duplex } from "node:stream";
 import { ANTHROPIC_BASE_PATH, anthropicPath, type AnthropicPath } from "../../../contracts/wire/anthropic.ts";
+import { DOOR_AUTHORITY } from "../../../contracts/wire/egress.ts";
 import { MODEL_ID_HEADER, MODEL_STEP_PATH } from "../../../contracts/wire/model.ts";
+import { REDEEM_PATH, Redeem } from "../../../contracts/wire/secrets.ts";
 import { HostToolCall, TOOL_PATH_PREFIX } from "../../../contracts/wire/tools.ts";
 import { BOUNDARY_PATH, FINISH_PATH, Finish, RESULT_PATH, TURN_PATH, ToolResult, type TurnFeed } from "../../../contracts/wire/turn.ts";
 import { SandboxError } from "../../domain/errors.ts";
 import type { LinkServer, LinkSession, TurnDoors } from "../../ports/link.ts";
 import { answerAnthropicError, answerEmpty, answerJson, answerModelError, answerRefusal, DoorRefusal, denialFor } from "./answers.ts";
 import { parseAnthropicCall } from "./anthropic-call.ts";
+import { EgressStreams } from "./egress-streams.ts";
 import { DEFAULT_LINK_LIMITS, type LinkLimits } from "./limits.ts";
 import { modelCallSchema } from "./model-call.ts";
 import { writeBytes, writeParts } from "./model-door.ts";
 import { BodyBudget, parseJson } from "./request-body.ts";
 import { openTurnFeed, writeFrame } from "./turn-feed.ts";
 
+/** The second is how Node's own client writes it. */
+const OWN_AUTHORITIES: readonly unknown[] = [DOOR_AUTHORITY, `${DOOR_AUTHORITY}:80`];
 const TOOL_NAME = /^[A-Za-z0-9_-]{1,64}$/;
 const MAX_MODEL_ID_CHARS = 200;
 /** What a session may hold besides its streams; a long journal waits here while the runner reads it. */
@@ -41,6 +46,7 @@ class Http2Link implements LinkSession {
   private readonly stream: Duplex;
   private readonly session: ServerHttp2Session | undefined;
   private readonly bodies: BodyBudget;
+  private readonly egress: EgressStreams;
   private readonly readiness = Promise.withResolvers<void>();
   private readonly closure = Promise.withResolvers<Error | undefined>();
   /** Set once, by `end`. */
@@ -51,6 +57,7 @@ class Http2Link implements LinkSession {
   /** Frames given before the runner opened its feed. */
   private waitingFrames: TurnFeed[] = [];
   private requests = 0;
+  private doorStreams = 0;
   private controlFrames = 0;
   private eventBytes = 0;
   private modelSteps = 0;
@@ -60,6 +67,7 @@ class Http2Link implements LinkSession {
     this.doors = doors;
     this.limits = limits;
     this.bodies = new BodyBudget(limits.bodyBytes, limits.bodyBytesInFlight);
+    this.egress = new EgressStreams(doors.egress, limits);
     this.ready = this.readiness.promise;
     this.closed = this.closure.promise;
     // Whoever does not wait for readiness still learns of the end through `closed`.
@@ -97,7 +105,7 @@ class Http2Link implements LinkSession {
       streamResetRate: limits.resetsPerSecond,
       settings: { enablePush: false, maxConcurrentStreams: limits.concurrentStreams, maxHeaderListSize: limits.headerBytes },
     });
-    session.on("stream", (stream, headers) => this.accept(stream, headers));
+    session.on("stream", (stream, headers, _flags, raw) => this.accept(stream, headers, raw));
     session.on("error", (error) => this.end(protocolFault(error)));
     session.once("close", () => this.end());
     session.on("ping", () => this.countControlFrame());
@@ -130,12 +138,21 @@ class Http2Link implements LinkSession {
     if (++this.controlFrames > this.limits.controlFrames) this.breach(`more than ${this.limits.controlFrames} control frames on one link`);
   }
 
-  private accept(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+  private accept(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, raw: readonly string[]): void {
     // The stream's own faults are the runner's affair; without a listener they would end the host.
     stream.on("error", () => undefined);
     if (this.ended) return;
-    if (++this.requests > this.limits.requests) return this.breach(`more than ${this.limits.requests} requests on one link`);
+    const { requests, egressRequests, doorStreams } = this.limits;
+    if (headers[":method"] === "CONNECT" || !OWN_AUTHORITIES.includes(headers[":authority"])) {
+      if (this.egress.asked >= egressRequests) return this.breach(`more than ${egressRequests} requests for the world outside on one link`);
+      return this.egress.accept(stream, headers, raw);
+    }
+    if (++this.requests > requests) return this.breach(`more than ${requests} requests on one link`);
     const path = String(headers[":path"] ?? "");
+    if (this.doorStreams >= doorStreams)
+      return refuse(stream, path, new DoorRefusal(429, "Too many requests at once; wait for an answer first."));
+    this.doorStreams++;
+    stream.once("close", () => this.doorStreams--);
     this.route(stream, path, headers).catch((error: unknown) => refuse(stream, path, error));
   }
 
@@ -143,7 +160,8 @@ class Http2Link implements LinkSession {
     const { doors } = this;
     const tool = path.startsWith(TOOL_PATH_PREFIX) ? path.slice(TOOL_PATH_PREFIX.length) : undefined;
     const anthropic = doors.anthropic === undefined ? undefined : anthropicPath(path);
-    const known = anthropic !== undefined || [TURN_PATH, RESULT_PATH, BOUNDARY_PATH, FINISH_PATH, MODEL_STEP_PATH].includes(path);
+    const known =
+      anthropic !== undefined || [TURN_PATH, RESULT_PATH, BOUNDARY_PATH, FINISH_PATH, REDEEM_PATH, MODEL_STEP_PATH].includes(path);
     if (!known && (tool === undefined || !TOOL_NAME.test(tool))) throw new DoorRefusal(404, "There is no such door.");
     if (headers[":method"] !== "POST") throw new DoorRefusal(405, "Every door takes POST.");
     if (path === TURN_PATH) return this.openFeed(stream);
@@ -156,6 +174,7 @@ class Http2Link implements LinkSession {
         doors.result(parseJson(ToolResult, body));
         answerEmpty(stream);
       } else if (path === BOUNDARY_PATH) answerJson(stream, 200, doors.boundary());
+      else if (path === REDEEM_PATH) answerJson(stream, 200, doors.redeem(parseJson(Redeem, body)));
       else if (path === FINISH_PATH) answerJson(stream, 200, doors.finish(parseJson(Finish, body)));
       else if (tool !== undefined) answerJson(stream, 200, await doors.tool(tool, parseJson(HostToolCall, body)));
     } finally {
