@@ -7,6 +7,7 @@
 import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import { connect, constants } from "node:http2";
 import type { Duplex } from "node:stream";
+import { REDEEM_PATH, type Redeem, SealedSecret } from "../../contracts/wire/secrets.ts";
 import { type HostToolCall, HostToolOutcome, TOOL_PATH_PREFIX } from "../../contracts/wire/tools.ts";
 import {
   BOUNDARY_PATH,
@@ -52,6 +53,10 @@ export interface TurnLink {
 export interface RunnerLink extends TurnLink {
   /** Opens the turn feed; `onFrame` gets each frame of the host in order. Once. */
   openFeed(onFrame: (frame: TurnFeed) => void): void;
+  /** A leased secret, sealed. Rejects as the others do. */
+  redeem(request: Redeem): Promise<SealedSecret>;
+  /** A request to the world outside (contracts/wire/egress.ts), its headers as names and values in turn. Throws when the link is gone. */
+  outside(headers: readonly string[], endStream: boolean): ClientHttp2Stream;
   /** Resolves when the link is gone; never rejects. */
   readonly closed: Promise<void>;
   close(): void;
@@ -92,6 +97,10 @@ export function connectLink(stream: Duplex): RunnerLink {
     async tool(name, call) {
       return HostToolOutcome.parse(JSON.parse(await post(session, TOOL_PATH_PREFIX + name, call)));
     },
+    async redeem(request) {
+      return SealedSecret.parse(JSON.parse(await post(session, REDEEM_PATH, request)));
+    },
+    outside: (headers, endStream) => session.request(headers, { endStream }),
     close() {
       session.destroy();
     },

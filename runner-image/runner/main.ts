@@ -9,7 +9,11 @@ import { createConnection, type Socket } from "node:net";
 import { Duplex } from "node:stream";
 import type { TurnStart } from "../../contracts/wire/turn.ts";
 import type { Toolbox } from "../tools/registry.ts";
+import type { RunnerLink } from "./link-client.ts";
+import { isAlone, leaveNothing } from "./clean-hands.ts";
+import { layOutDecoys } from "./decoys.ts";
 import { runOnLink } from "./run-on-link.ts";
+import { createSurroundings } from "./surroundings.ts";
 
 const DEFAULT_LINK = "/run/hermit/link.sock";
 const WORKSPACE = "/workspace/group";
@@ -46,8 +50,10 @@ function connected(path: string): Promise<Socket> {
   });
 }
 
-/** Commands get these variables and no others: nothing of the link, nothing an image or engine has set. */
-async function openToolbox(start: TurnStart): Promise<Toolbox> {
+/** Commands get these variables, those of their surroundings, and no others: nothing of the link, nothing an image or engine has set. */
+async function openToolbox(start: TurnStart, link: RunnerLink): Promise<Toolbox> {
+  layOutDecoys(start.decoys);
+  const alone = isAlone();
   const { createToolbox } = await import("../tools/registry.ts");
   const env = {
     PATH: process.env["PATH"] ?? DEFAULT_PATH,
@@ -56,5 +62,14 @@ async function openToolbox(start: TurnStart): Promise<Toolbox> {
     TERM: "dumb",
     TZ: start.timeZone,
   };
-  return createToolbox({ cwd: WORKSPACE, roots: FILE_ROOTS, env });
+  const surroundings = createSurroundings(start.leases, link);
+  const toolbox = createToolbox({ cwd: WORKSPACE, roots: FILE_ROOTS, env, surroundings });
+  return {
+    ...toolbox,
+    async close() {
+      await toolbox.close();
+      surroundings.close();
+      if (alone) await leaveNothing();
+    },
+  };
 }

@@ -5,15 +5,15 @@
 import type { Duplex } from "node:stream";
 import { type TurnStart, WIRE_VERSION } from "../../contracts/wire/turn.ts";
 import type { Toolbox } from "../tools/registry.ts";
-import { connectLink } from "./link-client.ts";
+import { connectLink, type RunnerLink } from "./link-client.ts";
 
 /** How long a turn that was told to end is waited for. */
 const LEAVE_MS = 2_000;
 
 export interface RunnerOptions {
   readonly stream: Duplex;
-  /** Called once, when the turn starts. */
-  readonly openToolbox: (start: TurnStart) => Promise<Toolbox>;
+  /** Called once, when the turn starts; closed when it ends, which is before the link does. */
+  readonly openToolbox: (start: TurnStart, link: RunnerLink) => Promise<Toolbox>;
   readonly pid: number;
   /** Ends everything: tools are killed and the link is closed. */
   readonly signal: AbortSignal;
@@ -49,13 +49,22 @@ export async function runOnLink(options: RunnerOptions): Promise<void> {
   if (failure !== undefined) throw failure;
 
   async function work(start: TurnStart): Promise<void> {
-    const [{ runTurn }, tools] = await Promise.all([loading, options.openToolbox(start)]);
+    const [{ runTurn }, tools] = await Promise.all([loading, openToolbox(start)]);
     try {
       await runTurn({ start, link, tools, signal: stop.signal });
-      // Commands left in the background live as long as the link.
-      await link.closed;
     } finally {
-      tools.close();
+      await tools.close();
+    }
+  }
+
+  /** The host is told why it has no turn; another sandbox would have none either. */
+  async function openToolbox(start: TurnStart): Promise<Toolbox> {
+    try {
+      return await options.openToolbox(start, link);
+    } catch (error) {
+      link.event({ type: "failed", error: error instanceof Error ? error.message : String(error), retryable: false });
+      await link.closed;
+      throw error;
     }
   }
 }

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import {
   call,
   calls,
@@ -252,12 +252,41 @@ test("a stop ends the turn inside a tool, whose result is not reported", async (
   expect(toolbox.closed).toBe(true);
 });
 
-test("a link that ends takes the runner and its tools with it", async () => {
+test("what commands left running ends with the turn, while the link still stands", async () => {
   const toolbox = echoToolbox();
   await using turn = await open({ toolbox, steps: [says("ok")] });
   await turn.over;
-  expect(toolbox.closed).toBe(false);
+  await vi.waitFor(() => expect(toolbox.closed).toBe(true));
+  turn.link.feed({ v: 1, type: "stop", reason: "the link still stands" });
+  turn.link.close();
+  await turn.runner;
+});
+
+test("a link that ends inside a tool takes the runner and its tools with it", async () => {
+  const started = Promise.withResolvers<void>();
+  const toolbox = echoToolbox();
+  toolbox.run = (_name, _input, { signal }) =>
+    new Promise((resolve) => {
+      signal.addEventListener("abort", () => resolve({ text: "[stopped]", isError: true }));
+      started.resolve();
+    });
+  await using turn = await open({ toolbox, steps: [calls(call("echo", { text: "a" }))] });
+  await started.promise;
   turn.link.close();
   await turn.runner;
   expect(toolbox.closed).toBe(true);
+});
+
+test("a sandbox that cannot be made ready fails the turn in words, before any step, and the runner leaves with the link", async () => {
+  const openToolbox = () => Promise.reject(new Error("The decoy could not be laid out."));
+  const opened = openTurn(
+    createLinkServer(),
+    (stream, signal) => runOnLink({ stream, signal, pid: 1, openToolbox }).catch(() => undefined),
+    {
+      steps: [says("never")],
+    },
+  );
+  const turn = await playTurn(opened);
+  expect(turn.events.at(-1)).toEqual({ type: "failed", error: "The decoy could not be laid out.", retryable: false });
+  expect(turn.prompts).toEqual([]);
 });

@@ -27,7 +27,7 @@ function lives(pid: number): boolean {
 }
 
 afterAll(async () => {
-  toolbox.close();
+  await toolbox.close();
   await rm(cwd, { recursive: true, force: true });
 });
 
@@ -76,6 +76,43 @@ describe("what the command gets", () => {
     delete process.env["HERMIT_LINK"];
     expect(names).toEqual(["HOME", "LANG", "PATH", "TERM", "TZ"]);
     expect((await exec("date +%Z")).text).toBe("JST\n");
+  });
+});
+
+describe("what lies around the sandbox", () => {
+  const notes: string[] = [];
+  const surroundings = {
+    variables: async () => ({ HTTP_PROXY: "http://127.0.0.1:1", PATH: "/nowhere" }),
+    takeNotes: () => notes.splice(0),
+  };
+  const around = createToolbox({ cwd, roots: [cwd], env, surroundings });
+  const run = (command: string, signal = never) => around.run("exec", { command }, { signal, outputBytes: 10_000, timeoutMs: 10_000 });
+
+  test("its variables join the environment and replace none of it", async () => {
+    expect((await run("echo $HTTP_PROXY; echo $PATH")).text).toBe(`http://127.0.0.1:1\n${env.PATH}\n`);
+  });
+
+  test("what a command must be told stands behind its output and its mark, once", async () => {
+    notes.push("[egress refused: a]", "[egress refused: b]");
+    expect(await run("echo out; exit 7")).toEqual({ text: "out\n[exit 7]\n[egress refused: a]\n[egress refused: b]", isError: false });
+    expect(await run("echo out")).toEqual({ text: "out\n", isError: false });
+    notes.push("[egress refused: c]");
+    expect(await run("true")).toEqual({ text: "[egress refused: c]", isError: false });
+  });
+
+  test("notes fit beside an output that fills its limit", async () => {
+    notes.push(...Array.from({ length: 6 }, (_, n) => `[${n}${"x".repeat(250)}]`));
+    const { text } = await around.run("exec", { command: "seq 100000" }, { signal: never, outputBytes: 1_000, timeoutMs: 10_000 });
+    expect(text).toMatch(/\n100000\n\[0x+\]\n.*\n\[5x+\]$/s);
+    expect(text.match(/bytes cut/g)).toHaveLength(1);
+  });
+
+  test("a turn that was stopped while they were made ready runs nothing", async () => {
+    const stop = new AbortController();
+    const late = createToolbox({ cwd, roots: [cwd], env, surroundings: { ...surroundings, variables: async () => (stop.abort(), {}) } });
+    const ran = late.run("exec", { command: "touch ran" }, { signal: stop.signal, outputBytes: 1_000, timeoutMs: 10_000 });
+    expect(await ran).toEqual({ text: "[stopped]", isError: true });
+    await expect(readFile(join(cwd, "ran"))).rejects.toThrow("ENOENT");
   });
 });
 
@@ -131,7 +168,7 @@ describe("limits", () => {
     expect(performance.now() - began).toBeLessThan(3_000);
     const child = Number(text);
     expect(lives(child)).toBe(true);
-    own.close();
+    await own.close();
     await vi.waitFor(() => expect(isRunning(child)).resolves.toBe(false));
   });
 

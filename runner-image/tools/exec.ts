@@ -44,9 +44,12 @@ type Ending = { code: number | null; signal: NodeJS.Signals | null };
 
 async function runCommand(command: string, timeoutMs: number, context: ToolContext): Promise<ToolOutcome> {
   context.signal.throwIfAborted();
+  const { surroundings } = context;
+  const around = await surroundings?.variables();
+  context.signal.throwIfAborted();
   const child = spawn(SHELL, ["-c", LAUNCH, SHELL, command], {
     cwd: context.cwd,
-    env: { ...context.env },
+    env: { ...around, ...context.env },
     detached: true,
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -68,7 +71,8 @@ async function runCommand(command: string, timeoutMs: number, context: ToolConte
     if (!groupLives(child.pid)) context.groups.delete(child.pid ?? 0);
     const stopped = context.signal.aborted;
     const mark = stopped ? "[stopped]" : timedOut ? `[timed out after ${timeoutMs / 1000} s and was killed]` : endingMark(ending);
-    return { text: withMark(output.text(), mark), isError: timedOut || stopped };
+    const said = [mark, ...(surroundings?.takeNotes() ?? [])];
+    return { text: said.reduce(withMark, output.text()), isError: timedOut || stopped };
   } finally {
     clearTimeout(timer);
     context.signal.removeEventListener("abort", stop);

@@ -9,7 +9,7 @@ import { exec, killGroup } from "./exec.ts";
 import { listDir } from "./list-dir.ts";
 import { boundOutput } from "./output-window.ts";
 import { readFile } from "./read-file.ts";
-import type { Tool, ToolOutcome } from "./tool.ts";
+import type { Surroundings, Tool, ToolOutcome } from "./tool.ts";
 import { ToolError } from "./tool.ts";
 import { writeFile } from "./write-file.ts";
 
@@ -32,8 +32,8 @@ export interface Toolbox {
   readonly definitions: readonly ToolDefinition[];
   /** Runs a sandbox tool. Never rejects: whatever goes wrong is an error outcome that says what to do. */
   run(name: string, input: unknown, limits: ToolCallLimits): Promise<ToolOutcome>;
-  /** Kills what commands left running. Idempotent. */
-  close(): void;
+  /** Kills what commands left running. Idempotent; what there is to wait for may be waited for. */
+  close(): void | Promise<void>;
 }
 
 export interface ToolboxOptions {
@@ -41,8 +41,10 @@ export interface ToolboxOptions {
   readonly cwd: string;
   /** Directories the file tools may name; the workspace should be in one of them. */
   readonly roots: readonly string[];
-  /** The whole environment of commands. */
+  /** The environment of commands. */
   readonly env: Readonly<Record<string, string>>;
+  /** What else commands find; absent: nothing. */
+  readonly surroundings?: Surroundings;
 }
 
 export function createToolbox(options: ToolboxOptions): Toolbox {
@@ -74,8 +76,8 @@ export function createToolbox(options: ToolboxOptions): Toolbox {
   };
 }
 
-/** Room for the marks tools put after an output that is already bounded. */
-const MARK_BYTES = 256;
+/** Room for the marks and notes tools put after an output that is already bounded. */
+const MARK_BYTES = 2_048;
 
 /** What a wrong call is told: every complaint of the schema, by field. */
 function explain(error: z.ZodError): string {

@@ -6,8 +6,10 @@ export interface ToolContext {
   readonly cwd: string;
   /** Directories whose content the file tools may name. */
   readonly roots: readonly string[];
-  /** The whole environment of commands; nothing of the runner's own is added. */
+  /** The environment of commands; nothing of the runner's own is added. */
   readonly env: Readonly<Record<string, string>>;
+  /** Absent: there is nothing beside the sandbox itself. */
+  readonly surroundings?: Surroundings;
   /** Fires when the call must end: the turn was stopped or the runner is leaving. */
   readonly signal: AbortSignal;
   /** Bytes of output shown to the model. */
@@ -16,6 +18,14 @@ export interface ToolContext {
   readonly timeoutMs: number;
   /** Process groups that may outlive their call; the toolbox kills them when it closes. */
   readonly groups: Set<number>;
+}
+
+/** What commands find around them that is not in the sandbox: a way out, what the owner lends. */
+export interface Surroundings {
+  /** For the next command, behind what `env` says. */
+  variables(): Promise<Readonly<Record<string, string>>>;
+  /** What whoever runs commands must be told since it was last asked, a line each: refusals, leases that ended. */
+  takeNotes(): readonly string[];
 }
 
 export interface ToolOutcome {
