@@ -1,4 +1,5 @@
 /** Who may ask the host for what, and what it makes of nonsense: the old host's files, asked at our tool door. */
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,6 +16,7 @@ import type { Group } from "../../host/domain/group.ts";
 import type { Task, TaskStatus } from "../../host/domain/task.ts";
 import { createHost, type Host } from "../../host/host.ts";
 import type { Store } from "../../host/ports/store.ts";
+import { CLOSED_LIMITS, closedGuard } from "../../host/replay/closed-guard.ts";
 import { ReplayPlatform } from "../../host/replay/replay-channel.ts";
 import { ScriptedSandboxes } from "../../host/replay/scripted-sandboxes.ts";
 import type { HostToolOutcome } from "../wire/tools.ts";
@@ -172,6 +174,7 @@ class Door {
         clock: new FakeClock(START),
         log: { debug() {}, info() {}, warn() {}, error() {} },
         random: () => 0.5,
+        guard: closedGuard(randomBytes),
       },
       {
         home: this.#home,
@@ -196,6 +199,7 @@ class Door {
         maxBatchBytes: 1,
         sandboxLimits: { memoryBytes: 1, pids: 1, cpus: 1, tmpBytes: 1 },
         sandboxStartTimeoutMs: 1,
+        ...CLOSED_LIMITS,
         shutdownGraceMs: 1,
         maxTaskFailures: 5,
       },

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import * as z from "zod";
-import { createCompatWorkspaces, createWorkspaces } from "../../host/adapters/workspace-fs/index.ts";
+import { createCompatWorkspaces, createExtraMounts, createWorkspaces } from "../../host/adapters/workspace-fs/index.ts";
 import type { Group } from "../../host/domain/group.ts";
 import type { MountRequest } from "../../host/domain/mount-allowlist.ts";
 import { payloadInput } from "../../runner-image/compat/payload.ts";
@@ -81,14 +81,17 @@ function prepare(
     requiresTrigger: true,
     mounts: config?.additionalMounts ?? [],
   };
+  const extraMounts = createExtraMounts({
+    allowlist: list,
+    ownersFolder: owner,
+    own: [home, join(root, "dist"), join(root, "engine.sock")],
+    audit: { record: () => {} },
+    log: { debug() {}, info() {}, warn: (fields) => void warned.push(String(Object(fields).reason)), error() {} },
+  });
   const workspaces = createCompatWorkspaces({
     home,
-    workspaces: createWorkspaces(home, process.getuid?.() ?? 0, process.getgid?.() ?? 0),
+    workspaces: createWorkspaces(home, process.getuid?.() ?? 0, process.getgid?.() ?? 0, extraMounts),
     program: join(root, "dist/compat.cjs"),
-    mountAllowlist: list,
-    engineSocket: join(root, "engine.sock"),
-    ownersFolder: owner,
-    log: { debug() {}, info() {}, warn: (_, message) => void warned.push(message), error() {} },
   });
   expect(isMain).toBe(folder === "main");
   const shown = (path: string): string => path.replace(`${home}/`, "").replace(owner, "~");

@@ -7,10 +7,13 @@
 import type { Group } from "../domain/group.ts";
 import type { Sandbox, SandboxLimits, SandboxRuntime } from "../ports/sandbox-runtime.ts";
 import type { Workspaces } from "../ports/workspace.ts";
+import type { WorkspaceWatch } from "./workspace-watch.ts";
 
 export interface LeaseKeeperOptions {
   readonly runtime: SandboxRuntime;
   readonly workspaces: Workspaces;
+  /** Absent: nobody looks how full workspaces are. */
+  readonly watch?: WorkspaceWatch;
   readonly instance: string;
   readonly generation: number;
   readonly limits: SandboxLimits;
@@ -19,6 +22,8 @@ export interface LeaseKeeperOptions {
 
 export interface Lease {
   readonly sandbox: Sandbox;
+  /** For the agent: that its workspace is full already. Undefined: there is room. */
+  readonly warning: string | undefined;
   /** Idempotent; resolves when nothing is left of the sandbox. `graceMs` 0 kills at once. */
   release(graceMs: number): Promise<void>;
 }
@@ -32,17 +37,32 @@ export class LeaseKeeper {
     this.#o = options;
   }
 
-  /** Rejects as SandboxRuntime.start and Workspaces.prepare do; then there is no lease and no sandbox. */
-  async acquire(group: Group, signal: AbortSignal): Promise<Lease> {
+  /**
+   * Rejects as SandboxRuntime.start, Workspaces.prepare and WorkspaceWatch.begin do; then there is no lease and no sandbox. `onOver` is told,
+   * at most once, why the turn may not go on: its workspace or the disk is full. It may come before there is a lease.
+   */
+  async acquire(group: Group, signal: AbortSignal, onOver: (reason: unknown) => void): Promise<Lease> {
+    await using undo = new AsyncDisposableStack();
     const { mounts, user } = this.#o.workspaces.prepare(group);
+    const watched = await this.#o.watch?.begin(group, onOver);
+    undo.defer(() => watched?.end());
     const { instance, generation, limits, startTimeoutMs } = this.#o;
     const owner = { instance, generation, folder: group.folder };
     const sandbox = await this.#o.runtime.start({ owner, mounts, limits, user, startTimeoutMs }, signal);
+    // One that cannot be removed is the reaper's; what is thrown says why there is no lease.
+    undo.defer(() => sandbox.stop(0).catch(() => {}));
+    await watched?.counted;
+    undo.move();
     this.#live.set(group.folder, sandbox.id);
     return {
       sandbox,
+      warning: watched?.warning(),
       release: async (graceMs) => {
-        await sandbox.stop(graceMs);
+        try {
+          await sandbox.stop(graceMs);
+        } finally {
+          watched?.end();
+        }
         if (this.#live.get(group.folder) === sandbox.id) this.#live.delete(group.folder);
       },
     };

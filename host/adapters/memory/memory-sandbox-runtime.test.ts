@@ -57,6 +57,7 @@ async function makeHarness(): Promise<SandboxHarness & { runtime: MemoryRuntime 
 runSandboxRuntimeSuite("memory twin", makeHarness, {
   "check refuses where the image is missing and says what to do": "the twin has no image",
   "a second connection to the link's socket is refused": "the twin's runner is handed its end and never sees a socket",
+  "what a turn leaves behind is seen from outside": "the twin has neither processes nor folders to leave anything in",
 });
 
 describe("memory twin", () => {

@@ -3,7 +3,8 @@
  *
  * True to an engine: the link is a real Unix socket (an in-process stream pair stalls HTTP/2), it ends with the sandbox, an ended sandbox is
  * listed until it is stopped or reaped. Different, and named in its suite's deviations or here: pausing holds the bytes back, not the runner's
- * own work; killing cuts the link and aborts the runner's signal, and a runner that ignores both is only forgotten; statistics are this process's.
+ * own work; killing cuts the link and aborts the runner's signal, and a runner that ignores both is only forgotten; statistics are this process's;
+ * there are no processes or folders of its own in which a turn could leave anything.
  */
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
@@ -19,6 +20,7 @@ import type {
   RuntimeReport,
   Sandbox,
   SandboxExit,
+  SandboxRest,
   SandboxRuntime,
   SandboxSpec,
   SandboxStats,
@@ -166,6 +168,10 @@ class InProcessSandbox implements Sandbox {
   async stats(): Promise<SandboxStats> {
     const cpu = process.cpuUsage();
     return { memoryBytes: process.memoryUsage.rss(), cpuSeconds: (cpu.user + cpu.system) / MICROSECONDS, pids: 1 };
+  }
+
+  async inspectRest(): Promise<SandboxRest | undefined> {
+    return this.#ended ? undefined : { processes: 0, leftovers: [] };
   }
 
   stop(graceMs: number): Promise<void> {

@@ -4,6 +4,7 @@ import { type HostError, RefusedError, StoreError } from "../../domain/errors.ts
 import { type Group, isMain, isValidFolder } from "../../domain/group.ts";
 import type { SandboxMount } from "../../ports/sandbox-runtime.ts";
 import type { Workspace, Workspaces } from "../../ports/workspace.ts";
+import type { ExtraMounts } from "./extra-mounts.ts";
 
 /**
  * Owner of the workspaces where the host runs as root. 60578–61183 is left free by Debian's login.defs, systemd and container
@@ -16,8 +17,8 @@ export function workspaceOwner(hostUid: number, hostGid: number): Workspace["use
   return hostUid === 0 ? { uid: SANDBOX_UID, gid: SANDBOX_UID } : { uid: hostUid, gid: hostGid };
 }
 
-/** `home`: absolute path. `hostUid`, `hostGid`: who the host runs as. */
-export function createWorkspaces(home: string, hostUid: number, hostGid: number): Workspaces {
+/** `home`: absolute path. `hostUid`, `hostGid`: who the host runs as. `extraMounts`: what is seen beside the home's folders; default: nothing. */
+export function createWorkspaces(home: string, hostUid: number, hostGid: number, extraMounts: ExtraMounts = () => []): Workspaces {
   const user = workspaceOwner(hostUid, hostGid);
 
   return {
@@ -34,7 +35,7 @@ export function createWorkspaces(home: string, hostUid: number, hostGid: number)
       const mounts: SandboxMount[] = [{ hostPath: own, containerPath: "/workspace/group", readOnly: false }];
       const shared = join(groups, "global");
       if (isFolder(shared)) mounts.push({ hostPath: shared, containerPath: "/workspace/global", readOnly: !isMain(group) });
-      return { mounts, user };
+      return { mounts: [...mounts, ...extraMounts(group)], user };
     },
   } satisfies Workspaces & { prepare(group: Group): unknown };
 }
