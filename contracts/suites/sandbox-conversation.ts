@@ -16,6 +16,8 @@ export interface StartedSandbox extends AsyncDisposable {
   /** The runner's next line; rejects when the link ends before. */
   line(): Promise<string>;
   ask(line: string): Promise<string>;
+  /** Runs the body of an async function inside; what it throws is answered as `{ error }`, with the error's code where it has one. */
+  run(body: string): Promise<unknown>;
 }
 
 /** Starts one and reads the runner's greeting; disposing stops it. */
@@ -29,14 +31,16 @@ export async function start(harness: SandboxStarter, owner?: Partial<SandboxSpec
     await sandbox.stop(0);
     throw error;
   }
+  const ask = (text: string): Promise<string> => {
+    tell(text);
+    return line();
+  };
   return {
     sandbox,
     tell,
     line,
-    ask: (text) => {
-      tell(text);
-      return line();
-    },
+    ask,
+    run: async (body) => JSON.parse(await ask(`run ${Buffer.from(body).toString("base64")}`)),
     [Symbol.asyncDispose]: () => sandbox.stop(0),
   };
 }

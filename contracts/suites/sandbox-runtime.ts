@@ -1,7 +1,7 @@
 /** What every sandbox runtime does, the in-memory twin included. A deviation is listed by the case's name with its reason. */
 import { once } from "node:events";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Sandbox, SandboxRuntime } from "../../host/ports/sandbox-runtime.ts";
+import type { Sandbox, SandboxRest, SandboxRuntime } from "../../host/ports/sandbox-runtime.ts";
 import { type SandboxStarter, start } from "./sandbox-conversation.ts";
 
 export interface SandboxHarness extends SandboxStarter {
@@ -21,6 +21,7 @@ const TEST_MS = 30_000;
 const AT_ONCE_MS = 1_000;
 /** How long silence must last to count as silence; an answer from a running runner takes about 1 ms. */
 const SILENCE_MS = 300;
+const NOTHING: SandboxRest = { processes: 0, leftovers: [] };
 const NEVER = new AbortController().signal;
 
 export type SandboxCase = keyof typeof CASES;
@@ -161,6 +162,50 @@ const CASES = {
     expect(stats.memoryBytes).toBeGreaterThan(1024 * 1024);
     expect(stats.cpuSeconds).toBeGreaterThan(0);
     expect(stats.pids).toBeGreaterThan(0);
+  },
+
+  "at rest nothing is seen in it but its runner, running or paused": async (harness: SandboxHarness) => {
+    await using up = await start(harness);
+    await up.ask("echo at work");
+    expect(await up.sandbox.inspectRest()).toEqual(NOTHING);
+    await up.sandbox.pause();
+    expect(await up.sandbox.inspectRest()).toEqual(NOTHING);
+  },
+
+  "what a turn leaves behind is seen from outside": async (harness: SandboxHarness) => {
+    await using up = await start(harness);
+    // Only in a sandbox that is one: not on the machine of the tests.
+    expect(await up.run(`return process.env.HERMIT_LINK ? "a sandbox" : "none"`)).toBe("a sandbox");
+    const littered = await up.run(`
+      const { spawn } = process.getBuiltinModule("child_process");
+      const { closeSync, mkdirSync, openSync, symlinkSync } = process.getBuiltinModule("fs");
+      for (const folder of ["/tmp", "/dev/shm", "/dev/mqueue"]) closeSync(openSync(folder + "/.left", "w"));
+      mkdirSync("/tmp/folder", { mode: 0 });
+      symlinkSync("/etc", "/tmp/link");
+      globalThis.left = spawn("sleep", ["1000"], { detached: true, stdio: "ignore" });
+      return new Promise((resolve) => globalThis.left.once("spawn", () => resolve("littered")));`);
+    expect(littered).toBe("littered");
+    await up.sandbox.pause();
+    const rest = await up.sandbox.inspectRest();
+    expect(rest?.leftovers.toSorted()).toEqual(["/dev/mqueue/.left", "/dev/shm/.left", "/tmp/.left", "/tmp/folder", "/tmp/link"]);
+    expect(rest?.processes).toBe(1);
+    await up.sandbox.resume();
+    const tidied = await up.run(`
+      const { rmdirSync, unlinkSync } = process.getBuiltinModule("fs");
+      for (const path of ["/tmp/.left", "/dev/shm/.left", "/dev/mqueue/.left", "/tmp/link"]) unlinkSync(path);
+      rmdirSync("/tmp/folder");
+      globalThis.left.kill("SIGKILL");
+      return new Promise((resolve) => globalThis.left.once("exit", () => resolve("tidy")));`);
+    expect(tidied).toBe("tidy");
+    await up.sandbox.pause();
+    expect(await up.sandbox.inspectRest()).toEqual(NOTHING);
+  },
+
+  "an ended sandbox shows nothing any more": async (harness: SandboxHarness) => {
+    await using up = await start(harness);
+    up.tell("exit 0");
+    await up.sandbox.exited;
+    expect(await up.sandbox.inspectRest()).toBe(undefined);
   },
 
   "listing sees running, paused and ended sandboxes with their generation and folder, and no other instance's": async (

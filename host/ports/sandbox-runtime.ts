@@ -62,6 +62,13 @@ export interface SandboxStats {
   readonly pids: number;
 }
 
+/** What is in a sandbox between two turns beside its runner and, where the engine has one, its init. */
+export interface SandboxRest {
+  readonly processes: number;
+  /** Paths inside, named by whoever made them; only the first few where there are many. */
+  readonly leftovers: readonly string[];
+}
+
 export interface Sandbox {
   /** The engine's id. */
   readonly id: string;
@@ -72,6 +79,11 @@ export interface Sandbox {
   pause(): Promise<void>;
   resume(): Promise<void>;
   stats(): Promise<SandboxStats>;
+  /**
+   * Looks from outside; nothing inside is asked. Holds for as long as the sandbox is paused: a running one may change after the look.
+   * Undefined where this machine cannot see into it, or it has ended.
+   */
+  inspectRest(): Promise<SandboxRest | undefined>;
   /** Asks, waits `graceMs`, kills, removes; with 0 kills at once. Also ends a paused one. Idempotent; resolves when nothing is left of it. */
   stop(graceMs: number): Promise<void>;
 }

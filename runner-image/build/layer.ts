@@ -1,4 +1,3 @@
-import type { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,6 +9,8 @@ export const NODE_IN_IMAGE = "/usr/local/bin/node";
 
 /** Empty folders that sandboxes mount onto: with a read-only root the engine cannot make them. */
 const MOUNT_POINTS = ["workspace", "workspace/group", "workspace/global", "run/hermit"];
+
+const HOSTS = "127.0.0.1 localhost\n::1 localhost\n";
 
 /** What the engine sets for every container; the rest is decided where a sandbox is created. */
 export function imageChanges(labels: Readonly<Record<string, string>>): readonly string[] {
@@ -30,7 +31,10 @@ export async function* layerTar(root: AsyncIterable<Buffer>, nodePackage: string
   yield* root;
   for (const path of MOUNT_POINTS) yield* tarEntry({ path, mode: 0o755 });
   const node = withoutSections(readFileSync(join(nodePackage, "bin", "node")));
-  yield* tarEntry({ path: NODE_IN_IMAGE.slice(1), mode: 0o755, content: node });
+  // To be run and not read: the kernel then keeps the runner's memory and environment from the commands, which run as the same user.
+  yield* tarEntry({ path: NODE_IN_IMAGE.slice(1), mode: 0o711, content: node });
+  // Engines write one only for a container with a network.
+  yield* tarEntry({ path: "etc/hosts", mode: 0o644, content: Buffer.from(HOSTS) });
   const license = join(nodePackage, "LICENSE");
   if (existsSync(license)) {
     yield* tarEntry({ path: "usr/share/doc/node", mode: 0o755 });

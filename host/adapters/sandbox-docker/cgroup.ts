@@ -4,7 +4,7 @@
  * Only believed where the process's cgroup path names the container: with a remote engine (Docker Desktop's VM, a host that itself
  * runs in a container) the same process number is somebody else here.
  */
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 
 export interface KernelRoots {
@@ -18,6 +18,8 @@ export interface ContainerCgroup {
   readonly version: 1 | 2;
   /** The file's text; undefined where it cannot be read. `controller` matters in version 1 only. */
   read(controller: string, file: string): Promise<string | undefined>;
+  /** Numbers of its processes, on this machine; undefined where they cannot be read. */
+  processes(): Promise<readonly number[] | undefined>;
 }
 
 /** Undefined where the process is gone, not ours to see, or not the container's. */
@@ -27,7 +29,8 @@ export async function findCgroup(pid: number, containerId: string, roots: Kernel
   const unified = paths.get("");
   // A mixed machine has both, and the controllers are in version 1.
   if (unified !== undefined && !paths.has("memory")) {
-    return { version: 2, read: (_controller, file) => readText(join(roots.cgroup, unified, file)) };
+    const folder = join(roots.cgroup, unified);
+    return { version: 2, read: (_controller, file) => readText(join(folder, file)), processes: () => processesBelow(folder) };
   }
   if (paths.size === 0) return undefined;
   return {
@@ -36,7 +39,21 @@ export async function findCgroup(pid: number, containerId: string, roots: Kernel
       const path = paths.get(controller);
       return path === undefined ? undefined : readText(join(roots.cgroup, controller, path, file));
     },
+    processes: async () => {
+      const path = paths.get("pids");
+      return path === undefined ? undefined : processesBelow(join(roots.cgroup, "pids", path));
+    },
   };
+}
+
+/** Some engines put a container's processes into folders below its own. */
+async function processesBelow(folder: string): Promise<readonly number[] | undefined> {
+  const text = await readText(join(folder, "cgroup.procs"));
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => undefined);
+  if (text === undefined || entries === undefined) return undefined;
+  const found = text.split("\n").filter((line) => line !== "");
+  const below = await Promise.all(entries.filter((entry) => entry.isDirectory()).map(({ name }) => processesBelow(join(folder, name))));
+  return below.includes(undefined) ? undefined : [...found.map(Number), ...below.flatMap((processes) => processes ?? [])];
 }
 
 /**

@@ -15,6 +15,8 @@ const socket: BodyOptions = {
   linkFolder: "/run/h/s-1/l",
   init: true,
   podman: false,
+  rootless: false,
+  seccomp: '{"defaultAction":"…"}',
   entrypoint: undefined,
   scratch: [],
 };
@@ -39,7 +41,8 @@ test("a sandbox is created with every limit and every lock, and nothing in its e
       ReadonlyRootfs: true,
       Privileged: false,
       CapDrop: ["ALL"],
-      SecurityOpt: ["no-new-privileges"],
+      SecurityOpt: ["no-new-privileges", 'seccomp={"defaultAction":"…"}'],
+      UsernsMode: "host",
       Memory: 268_435_456,
       MemorySwap: 268_435_456,
       PidsLimit: 64,
@@ -47,7 +50,7 @@ test("a sandbox is created with every limit and every lock, and nothing in its e
       Tmpfs: { "/tmp": "rw,exec,nosuid,nodev,size=1048576,mode=1777" },
       ShmSize: 8_388_608,
       Ulimits: [
-        { Name: "core", Soft: 0, Hard: 0 },
+        { Name: "core", Soft: 1, Hard: 1 },
         { Name: "nofile", Soft: 4096, Hard: 4096 },
         { Name: "nproc", Soft: 4096, Hard: 4096 },
       ],
@@ -76,6 +79,14 @@ test("over stdio there is no link folder, and stdin ends with our end of it", ()
   expect(body.Env).toEqual(["HERMIT_LINK=stdio"]);
   expect(body.HostConfig.Mounts.map(({ Target }) => Target)).toEqual(["/workspace/group"]);
   expect(body).toMatchObject({ OpenStdin: true, StdinOnce: true, AttachStdin: true, AttachStdout: true });
+});
+
+test("whatever an engine does to other containers' users, a sandbox's user is the workspace's owner", () => {
+  const mode = (changes: Partial<BodyOptions>) => containerBody(spec, { ...socket, ...changes }).HostConfig.UsernsMode;
+  expect(mode({ podman: true })).toBe("host");
+  // Only a Podman without root knows it, and only there the host's numbers are not the containers'.
+  expect(mode({ podman: true, rootless: true })).toBe("keep-id");
+  expect(mode({ rootless: true })).toBe("host");
 });
 
 test("Podman's own temporary folders are closed", () => {

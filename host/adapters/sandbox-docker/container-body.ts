@@ -23,6 +23,11 @@ const OPEN_FILES = 4_096;
  * asks for 1,048,576 of each, which a service without CAP_SYS_RESOURCE may not give.
  */
 const PROCESSES_PER_USER = 4_096;
+/**
+ * Bytes. Not 0: a machine that hands crashed programs to a collector (`core_pattern` with a pipe) does so at any limit but 1, and what a
+ * sandbox had in memory would lie on the host.
+ */
+const CORE_DUMP = 1;
 /** Where memory runs out on the whole machine, a sandbox goes before the host does. */
 const OOM_SCORE_ADJUSTMENT = 500;
 const NANO = 1e9;
@@ -34,6 +39,10 @@ export interface BodyOptions {
   readonly linkFolder: string | undefined;
   readonly init: boolean;
   readonly podman: boolean;
+  /** The engine runs as an ordinary user of the machine. */
+  readonly rootless: boolean;
+  /** The system call filter, as the engine takes it: see seccomp-profile.ts. */
+  readonly seccomp: string;
   readonly entrypoint: readonly string[] | undefined;
   /** Further folders in memory, made as `/tmp` is. */
   readonly scratch: readonly string[];
@@ -67,7 +76,8 @@ export function containerBody(spec: SandboxSpec, options: BodyOptions) {
       ReadonlyRootfs: true,
       Privileged: false,
       CapDrop: ["ALL"],
-      SecurityOpt: ["no-new-privileges"],
+      SecurityOpt: ["no-new-privileges", `seccomp=${options.seccomp}`],
+      UsernsMode: userNamespace(options),
       Memory: memoryBytes,
       // Equal to Memory: no swap at all.
       MemorySwap: memoryBytes,
@@ -75,7 +85,7 @@ export function containerBody(spec: SandboxSpec, options: BodyOptions) {
       NanoCpus: Math.round(cpus * NANO),
       Tmpfs: temporaryFolders(tmpBytes, options),
       ShmSize: SHM_BYTES,
-      Ulimits: [ulimit("core", 0), ulimit("nofile", OPEN_FILES), ulimit("nproc", PROCESSES_PER_USER)],
+      Ulimits: [ulimit("core", CORE_DUMP), ulimit("nofile", OPEN_FILES), ulimit("nproc", PROCESSES_PER_USER)],
       OomScoreAdj: OOM_SCORE_ADJUSTMENT,
       IpcMode: "private",
       CgroupnsMode: "private",
@@ -87,6 +97,14 @@ export function containerBody(spec: SandboxSpec, options: BodyOptions) {
       Mounts: mounts,
     },
   };
+}
+
+/**
+ * Who is who inside as outside, whatever the engine does for other containers: a workspace belongs to one user of the machine, and under
+ * another number it could neither be read nor written. A rootless Podman numbers its containers' users anew unless told to keep its own.
+ */
+function userNamespace({ podman, rootless }: BodyOptions): "host" | "keep-id" {
+  return podman && rootless ? "keep-id" : "host";
 }
 
 function ownerLabels(owner: SandboxOwner): Record<string, string> {

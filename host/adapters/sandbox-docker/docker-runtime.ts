@@ -12,7 +12,7 @@ import type { OwnedSandbox, RuntimeReport, Sandbox, SandboxRuntime, SandboxSpec 
 import { LABELS, ROLE } from "./container-body.ts";
 import type { DockerSandbox } from "./docker-sandbox.ts";
 import { assertEngineCanLimit } from "./enforced-limits.ts";
-import { callEngine, connectEngine, type Engine, type EngineFacts, statusOf } from "./engine-api.ts";
+import { callEngine, connectEngine, type Engine, type EngineFacts, hasSecurityOption, statusOf } from "./engine-api.ts";
 import { assertRoomForSockets } from "./link-folder.ts";
 import { removeContainer } from "./remove-container.ts";
 import { imageMissing, isPodman, startContainer } from "./start-container.ts";
@@ -58,13 +58,19 @@ class DockerRuntime implements SandboxRuntime {
   }
 
   async check(): Promise<RuntimeReport> {
-    const { clock, image, imageHint, socketPath, runtimeDir, link } = this.#options;
+    const { clock, image, imageHint, socketPath, runtimeDir, link, log } = this.#options;
     if (link === "socket") assertRoomForSockets(runtimeDir);
     this.#facts = undefined;
     const facts = await this.#askFacts();
     await callEngine(clock, `Cannot look for image ${image}`, (call) => this.#engine.inspectImage(image, call)).catch((error: unknown) => {
       throw statusOf(Object(error).cause) === 404 ? imageMissing({ image, imageHint }, error) : error;
     });
+    if (hasSecurityOption(facts, "userns")) {
+      log.warn(
+        {},
+        "the container engine renumbers containers' users (userns-remap); sandboxes are left out of it: their workspaces keep their owner",
+      );
+    }
     return { engine: `${isPodman(facts) ? "Podman" : "Docker"} ${facts.ServerVersion} at ${socketPath}`, image };
   }
 

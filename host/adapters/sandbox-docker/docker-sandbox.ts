@@ -3,7 +3,8 @@
  */
 import type { Duplex } from "node:stream";
 import type { Clock } from "../../ports/clock.ts";
-import type { Sandbox, SandboxExit, SandboxStats } from "../../ports/sandbox-runtime.ts";
+import type { Sandbox, SandboxExit, SandboxRest, SandboxStats } from "../../ports/sandbox-runtime.ts";
+import { type RestingContainer, readRest } from "./at-rest.ts";
 import { readEngineStats, readKernelUsage } from "./container-usage.ts";
 import { callEngine, type EngineContainer } from "./engine-api.ts";
 import { removeContainer } from "./remove-container.ts";
@@ -15,6 +16,8 @@ export interface StartedContainer {
   readonly container: EngineContainer;
   /** Its first process, as the engine's machine numbers it. */
   readonly pid: number;
+  readonly init: boolean;
+  readonly scratch: readonly string[];
   readonly link: Duplex;
   readonly exited: Promise<SandboxExit>;
   readonly clock: Clock;
@@ -29,7 +32,7 @@ export class DockerSandbox implements Sandbox {
   /** Resolves when nothing is left of it; never rejects. */
   readonly removed: Promise<void>;
   readonly #container: EngineContainer;
-  readonly #pid: number;
+  readonly #resting: RestingContainer;
   readonly #clock: Clock;
   readonly #release: () => Promise<void>;
   readonly #hurry = Promise.withResolvers<void>();
@@ -44,7 +47,8 @@ export class DockerSandbox implements Sandbox {
     this.exited = started.exited;
     this.removed = this.#gone.promise;
     this.#container = started.container;
-    this.#pid = started.pid;
+    const { pid, init, scratch } = started;
+    this.#resting = { id: this.id, pid, init, scratch };
     this.#clock = started.clock;
     this.#release = started.release;
     void started.exited.then(() => {
@@ -65,10 +69,14 @@ export class DockerSandbox implements Sandbox {
   }
 
   async stats(): Promise<SandboxStats> {
-    const seen = await readKernelUsage(this.#pid, this.id);
+    const seen = await readKernelUsage(this.#resting.pid, this.id);
     return (
       seen ?? readEngineStats(await this.#call("measure", (call) => this.#container.stats({ stream: false, "one-shot": true, ...call })))
     );
+  }
+
+  async inspectRest(): Promise<SandboxRest | undefined> {
+    return this.#ended ? undefined : readRest(this.#resting);
   }
 
   stop(graceMs: number): Promise<void> {

@@ -5,8 +5,8 @@
  * holds for the running container (kernel-limits.ts). Warnings are logged, never parsed: their words change with every version.
  */
 import { SandboxError } from "../../domain/errors.ts";
-import type { SandboxLimits } from "../../ports/sandbox-runtime.ts";
-import type { ContainerInspection, EngineFacts } from "./engine-api.ts";
+import type { SandboxLimits, SandboxSpec } from "../../ports/sandbox-runtime.ts";
+import { type ContainerInspection, type EngineFacts, hasSecurityOption } from "./engine-api.ts";
 import type { KernelView } from "./kernel-limits.ts";
 
 const MEMORY_HINT =
@@ -14,6 +14,10 @@ const MEMORY_HINT =
 const CGROUP_HINT =
   "Boot a kernel with the pids and cpu cgroup controllers; a rootless engine needs them delegated to its user (cgroup v2).";
 const ISOLATION_HINT = "Use Docker 20.10 or later, or Podman 4.3 or later, without options that weaken containers.";
+
+const SECCOMP_HINT = "Boot a kernel with CONFIG_SECCOMP_FILTER, and use an engine that was built with seccomp.";
+const USER_HINT =
+  "Use an engine that runs as root, or Podman without root: others give a sandbox's user another number, and it could not read its workspace.";
 
 /** The kernel keeps memory limits in whole pages; the largest in use are 64 KiB. */
 const PAGE_SLACK_BYTES = 64 * 1024;
@@ -25,10 +29,15 @@ export function assertEngineCanLimit(facts: EngineFacts): void {
   if (facts.MemoryLimit === false) throw notEnforced("The container engine cannot limit memory.", MEMORY_HINT);
   if (facts.PidsLimit === false) throw notEnforced("The container engine cannot limit the number of processes.", CGROUP_HINT);
   if (facts.CpuCfsQuota === false) throw notEnforced("The container engine cannot limit CPU time.", CGROUP_HINT);
+  if (facts.SecurityOptions !== undefined && !hasSecurityOption(facts, "seccomp"))
+    throw notEnforced("The container engine cannot filter system calls (seccomp).", SECCOMP_HINT);
 }
 
-/** What the engine says it made, against what every sandbox must have. Returns what is worth a warning but no refusal. */
-export function assertCreatedAsAsked(made: ContainerInspection, limits: SandboxLimits): readonly string[] {
+/**
+ * What the engine says it made, against what every sandbox must have; `seccomp` as it was asked for. Returns what is worth a warning but no
+ * refusal.
+ */
+export function assertCreatedAsAsked(made: ContainerInspection, limits: SandboxLimits, seccomp: string): readonly string[] {
   const host = made.HostConfig;
   if (host.Memory !== limits.memoryBytes) throw dropped("the memory limit", limits.memoryBytes, host.Memory, MEMORY_HINT);
   if (host.PidsLimit !== limits.pids) throw dropped("the limit on processes", limits.pids, host.PidsLimit, CGROUP_HINT);
@@ -40,6 +49,9 @@ export function assertCreatedAsAsked(made: ContainerInspection, limits: SandboxL
   if (!capabilitiesAreGone(host)) throw dropped("the dropped capabilities", "ALL", host.CapDrop, ISOLATION_HINT);
   if (!host.SecurityOpt?.some((option) => /^no-new-privileges(?:[:=]true)?$/.test(option)))
     throw dropped("no-new-privileges", "no-new-privileges", host.SecurityOpt, ISOLATION_HINT);
+  const filters = host.SecurityOpt.filter((option) => option.startsWith("seccomp"));
+  if (filters.length !== 1 || filters[0] !== `seccomp=${seccomp}`)
+    throw notEnforced("The container engine does not hold our system call filter.", SECCOMP_HINT);
   const volume = made.Mounts?.find(({ Type }) => Type === "volume");
   // An image's own volumes are writable and on the machine's disk, whatever the root is.
   if (volume !== undefined)
@@ -58,13 +70,16 @@ export function assertCreatedAsAsked(made: ContainerInspection, limits: SandboxL
 }
 
 /** What the kernel holds, against what was asked. Lower is fine: an outer limit binds too. */
-export function assertKernelHolds(view: KernelView, limits: SandboxLimits): void {
+export function assertKernelHolds(view: KernelView, { limits, user }: Pick<SandboxSpec, "limits" | "user">): void {
   if (view.memoryBytes !== undefined && view.memoryBytes > limits.memoryBytes + PAGE_SLACK_BYTES)
     throw dropped("the memory limit", limits.memoryBytes, view.memoryBytes, MEMORY_HINT);
   if (view.pids !== undefined && view.pids > limits.pids) throw dropped("the limit on processes", limits.pids, view.pids, CGROUP_HINT);
   if (view.cpus !== undefined && view.cpus > limits.cpus + CPU_SLACK) throw dropped("the CPU limit", limits.cpus, view.cpus, CGROUP_HINT);
   if (view.capabilities === true) throw dropped("the dropped capabilities", "none", "some", ISOLATION_HINT);
   if (view.newPrivileges === true) throw dropped("no-new-privileges", 1, 0, ISOLATION_HINT);
+  if (view.filtered === false) throw dropped("the system call filter", 1, 0, SECCOMP_HINT);
+  if (view.user !== undefined && (view.user.uid !== user.uid || view.user.gid !== user.gid))
+    throw dropped("the sandbox's user", `${user.uid}:${user.gid}`, `${view.user.uid}:${view.user.gid}`, USER_HINT);
 }
 
 /** Docker repeats `ALL`; Podman names each capability the default set would have had. */

@@ -65,10 +65,16 @@ export interface EngineFacts {
   readonly MemoryLimit?: boolean;
   readonly PidsLimit?: boolean;
   readonly CpuCfsQuota?: boolean;
+  /** `name=seccomp,profile=default`, `name=userns`, `name=rootless`… */
+  readonly SecurityOptions?: readonly string[];
   readonly InitBinary?: string;
   readonly InitCommit?: { readonly ID: string };
   /** Only Podman sends it. */
   readonly BuildahVersion?: string;
+}
+
+export function hasSecurityOption({ SecurityOptions = [] }: EngineFacts, name: "seccomp" | "userns" | "rootless"): boolean {
+  return SecurityOptions.some((option) => option.split(",").includes(`name=${name}`));
 }
 
 export interface CreatedContainer {

@@ -87,7 +87,9 @@ export async function makeEngineHarness(socketPath: string, changes: Partial<Doc
   const leftOver = async (): Promise<string[]> => {
     const containers = await engine.list(["hermit.role=sandbox"], { abortSignal: AbortSignal.timeout(10_000) });
     const ours = containers.filter(({ Labels }) => Labels["hermit.instance"]?.startsWith(instance));
-    return [...ours.map(({ Id }) => `container ${Id}`), ...readdirSync(runtimeDir).map((name) => `folder ${name}`)];
+    // Podman's system call filter is not a sandbox's.
+    const folders = readdirSync(runtimeDir).filter((name) => name !== "seccomp.json");
+    return [...ours.map(({ Id }) => `container ${Id}`), ...folders.map((name) => `folder ${name}`)];
   };
   return {
     runtime,

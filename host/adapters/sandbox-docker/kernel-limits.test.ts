@@ -5,7 +5,9 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { readKernelView } from "./kernel-limits.ts";
 
 const ID = "a".repeat(64);
-const STATUS = "Name:\tnode\nCapInh:\t0000000000000000\nCapPrm:\t0\nCapEff:\t0\nCapBnd:\t0\nCapAmb:\t0\nNoNewPrivs:\t1\n";
+const STATUS =
+  "Name:\tnode\nUid:\t1500\t1500\t1500\t1500\nGid:\t1600\t1600\t1600\t1600\nCapInh:\t0000000000000000\nCapPrm:\t0\nCapEff:\t0\nCapBnd:\t0\nCapAmb:\t0\nNoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t1\n";
+const LOCKED = { capabilities: false, newPrivileges: false, filtered: true, user: { uid: 1500, gid: 1600 } };
 let root: string;
 
 beforeEach(() => {
@@ -34,8 +36,7 @@ test("cgroup v1 with Docker's folders", async () => {
     memoryBytes: 268_435_456,
     pids: 64,
     cpus: 1.5,
-    capabilities: false,
-    newPrivileges: false,
+    ...LOCKED,
   });
 });
 
@@ -93,8 +94,15 @@ test("any capability left in any set is seen, as is a way to new privileges", as
   for (const set of ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"]) {
     const status = STATUS.replace(new RegExp(`${set}:\t0+`), `${set}:\t0000003fffffffff`);
     const roots = machine({ "proc/12/cgroup": `0::/docker/${ID}\n`, "proc/12/status": status });
-    expect([set, await readKernelView(12, ID, roots)]).toEqual([set, { capabilities: true, newPrivileges: false }]);
+    expect([set, await readKernelView(12, ID, roots)]).toEqual([set, { ...LOCKED, capabilities: true }]);
   }
   const roots = machine({ "proc/12/cgroup": `0::/docker/${ID}\n`, "proc/12/status": STATUS.replace("NoNewPrivs:\t1", "NoNewPrivs:\t0") });
-  expect(await readKernelView(12, ID, roots)).toEqual({ capabilities: false, newPrivileges: true });
+  expect(await readKernelView(12, ID, roots)).toEqual({ ...LOCKED, newPrivileges: true });
+});
+
+test("a process whose system calls are not filtered, or only by the strict mode of old, is seen", async () => {
+  for (const mode of ["0", "1"]) {
+    const roots = machine({ "proc/12/cgroup": `0::/docker/${ID}\n`, "proc/12/status": STATUS.replace("Seccomp:\t2", `Seccomp:\t${mode}`) });
+    expect([mode, await readKernelView(12, ID, roots)]).toEqual([mode, { ...LOCKED, filtered: false }]);
+  }
 });

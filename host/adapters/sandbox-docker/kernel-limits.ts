@@ -11,6 +11,10 @@ export interface KernelView {
   readonly capabilities?: boolean;
   /** True where the process may gain privileges. */
   readonly newPrivileges?: boolean;
+  /** True where its system calls pass a filter. */
+  readonly filtered?: boolean;
+  /** Who it is, as this machine numbers it. */
+  readonly user?: { readonly uid: number; readonly gid: number };
 }
 
 export async function readKernelView(pid: number, containerId: string, roots: KernelRoots = KERNEL): Promise<KernelView> {
@@ -30,10 +34,17 @@ export async function readKernelView(pid: number, containerId: string, roots: Ke
   };
 }
 
-function parseStatus(text: string): Pick<KernelView, "capabilities" | "newPrivileges"> {
+const FILTER_MODE = "2";
+
+function parseStatus(text: string): Pick<KernelView, "capabilities" | "newPrivileges" | "filtered" | "user"> {
   const field = (name: string): string | undefined => new RegExp(`^${name}:\\s*(\\S+)`, "m").exec(text)?.[1];
   const sets = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"].map(field);
-  return { capabilities: sets.some((set) => set === undefined || BigInt(`0x${set}`) !== 0n), newPrivileges: field("NoNewPrivs") !== "1" };
+  return {
+    capabilities: sets.some((set) => set === undefined || BigInt(`0x${set}`) !== 0n),
+    newPrivileges: field("NoNewPrivs") !== "1",
+    filtered: field("Seccomp") === FILTER_MODE,
+    user: { uid: Number(field("Uid")), gid: Number(field("Gid")) },
+  };
 }
 
 async function readCpusV1(cgroup: ContainerCgroup): Promise<number | undefined> {

@@ -1,8 +1,8 @@
 /**
  * One start, all or nothing.
  *
- * Order: what the mounts are, folder and listener, create, look at what was created, start, then side by side the runner's connection and
- * what the kernel holds and has mounted.
+ * Order: what the mounts are, folder and listener, create, look at what was created, start, the runner's connection, then what the kernel
+ * holds and has mounted. Engines put the system call filter on last of all: only a program that runs shows it.
  * Everything acquired goes on the release stack before the next step begins, and comes off in reverse on any failure, the signal included.
  * A create or start request is never broken off: what it left behind would be unknown. It is awaited, then undone.
  */
@@ -13,12 +13,13 @@ import type { SandboxExit, SandboxSpec } from "../../ports/sandbox-runtime.ts";
 import { containerBody } from "./container-body.ts";
 import { DockerSandbox } from "./docker-sandbox.ts";
 import { assertCreatedAsAsked, assertKernelHolds } from "./enforced-limits.ts";
-import { type Engine, type EngineContainer, type EngineFacts, engineError, statusOf } from "./engine-api.ts";
+import { type Engine, type EngineContainer, type EngineFacts, engineError, hasSecurityOption, statusOf } from "./engine-api.ts";
 import { ExitWatch } from "./exit-watch.ts";
 import { readKernelView } from "./kernel-limits.ts";
 import { newSandboxId, openLinkFolder } from "./link-folder.ts";
 import { assertMounted, identifyMounts } from "./mount-identity.ts";
 import { removeContainer } from "./remove-container.ts";
+import { SECCOMP_PROFILE, seccompFile } from "./seccomp-profile.ts";
 import { openStartDeadline } from "./start-deadline.ts";
 import { StdioLink } from "./stdio-link.ts";
 
@@ -57,12 +58,17 @@ export async function startContainer(parts: StartParts, spec: SandboxSpec, signa
   deadline.throwIfOver();
   const pending = new PendingContainer(parts, `hermit-${spec.owner.folder}-${sandboxId.slice(2)}`);
   undo.defer(() => pending.undo());
+  const podman = isPodman(facts);
+  const seccomp = await deadline.race(podman ? seccompFile(parts.runtimeDir) : Promise.resolve(SECCOMP_PROFILE));
+  const init = hasInit(facts);
   const body = containerBody(spec, {
     image: parts.image,
     link: parts.link,
     linkFolder: folder?.mounted,
-    init: hasInit(facts),
-    podman: isPodman(facts),
+    init,
+    podman,
+    rootless: hasSecurityOption(facts, "rootless"),
+    seccomp,
     entrypoint: parts.entrypoint,
     scratch: parts.scratch,
   });
@@ -78,23 +84,18 @@ export async function startContainer(parts: StartParts, spec: SandboxSpec, signa
   );
   const stdio = new StdioLink(attached);
   undo.defer(() => void stdio.destroy());
-  for (const warning of assertCreatedAsAsked(made, spec.limits)) log.warn({ sandbox: container.id }, warning);
+  for (const warning of assertCreatedAsAsked(made, spec.limits, seccomp)) log.warn({ sandbox: container.id }, warning);
 
   await deadline.race(pending.start());
   deadline.startedAt(() => stdio.stderrTail);
 
-  const verified = watch
-    .confirmStarted()
-    .catch(rethrow("Cannot look at the started sandbox"))
-    .then(async (pid) => {
-      assertKernelHolds(await readKernelView(pid, container.id), spec.limits);
-      await assertMounted(mounts, pid, container.id);
-      return pid;
-    });
+  const started = watch.confirmStarted().catch(rethrow("Cannot look at the started sandbox"));
   const connected = folder ? folder.connected : stdio.connected.then(() => stdio);
   const early = watch.exited.then((exit) => rejectEarlyExit(exit, stdio, clock));
   early.catch(() => {});
-  const [link, pid] = await deadline.race(Promise.race([Promise.all([connected, verified]), early]));
+  const [link, pid] = await deadline.race(Promise.race([Promise.all([connected, started]), early]));
+  assertKernelHolds(await deadline.race(readKernelView(pid, container.id)), spec);
+  await deadline.race(assertMounted(mounts, pid, container.id));
 
   // Over a socket stderr was for diagnosis only; the engine keeps no connection for it while the sandbox lives.
   if (folder) stdio.destroy();
@@ -109,6 +110,8 @@ export async function startContainer(parts: StartParts, spec: SandboxSpec, signa
   return new DockerSandbox({
     container,
     pid,
+    init,
+    scratch: parts.scratch,
     link,
     exited: watch.exited,
     clock,
