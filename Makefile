@@ -2,7 +2,7 @@
 # `make run` reach the host and standard output holds replies only.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup toolchain lock build engine image run check format lint types unused arrows test unit replay engine-test contracts security bench long clean
+.PHONY: help setup toolchain lock build engine image run check format lint types unused arrows test unit replay engine-test contracts security supply-chain bench long clean
 
 BUILD := runner-image/build
 NODE = $$($(BUILD)/pinned-node.sh)
@@ -54,6 +54,7 @@ arrows: toolchain ## which room may import which
 
 test: image ## everything: check, unit, contracts, engine and security tests, on a real engine
 	@$(MAKE) -s check
+	@$(MAKE) -s supply-chain
 	@$(BUILD)/engine.sh podman $(QUIET)
 	@$(ENGINES) $(BIN)/vitest run
 
@@ -70,12 +71,16 @@ engine-test: image ## tests on a real engine
 	@$(BUILD)/engine.sh podman $(QUIET)
 	@$(ENGINES) $(BIN)/vitest run --project engine
 
+supply-chain: toolchain ## what Hermit is made of: integrity, licences, install scripts, advisories, image, bill of materials
+	@"$(NODE)" security/supply-chain/main.ts </dev/null
+
 bench: image ## measure; results in bench/results/latest.json
 	@"$(NODE)" bench/harness/main.ts $(ARGS)
 
-long: image ## what takes longer than a test may: 500 rounds of kill -9, a simulated day of 10,000 tasks, all recordings in real sandboxes
+long: image ## what takes longer than a test may: 500 rounds of kill -9, a simulated day of 10,000 tasks, a million cases of each fuzz, all recordings in real sandboxes
 	@HERMIT_KILL_ROUNDS=500 HERMIT_KILL_RESULT=bench/results/kill-9.json $(BIN)/vitest run --project engine security/crash
 	@HERMIT_SIMULATED_TASKS=10000 $(BIN)/vitest run --project contracts host/scheduling/simulated-day
+	@HERMIT_FUZZ_CASES=1000000 $(BIN)/vitest run --project contracts -fuzz
 	@HERMIT_ENGINE_REPLAY=all $(BIN)/vitest run --project engine host/replay
 
 clean: ## remove what was built; dependencies and images stay
