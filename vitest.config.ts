@@ -37,10 +37,11 @@ const summary: Reporter = {
 const CONTRACTS = [
   "contracts/**/*.test.ts",
   "host/{imports,incident,recording,replay}/**/*.test.ts",
-  "host/runs/host-tools-fuzz.test.ts",
   "host/adapters/time-zones-system/time-zones.test.ts",
   "host/domain/schedule-{croner,properties}.test.ts",
   "host/scheduling/simulated-day.test.ts",
+  "host/**/*-fuzz.test.ts",
+  "host/adapters/workspace-fs/no-follow-attacks.test.ts",
 ];
 const NEEDS_ENGINE = "**/*.engine.test.ts";
 

@@ -1,4 +1,5 @@
 /** A whole host for tests: the real store on a folder of its own, the real runner and link in this process, a clock that is moved by hand. */
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,11 +15,12 @@ import { createTranscripts } from "./adapters/transcripts-jsonl/index.ts";
 import { openStore } from "./adapters/store-sqlite/index.ts";
 import { streamOfParts, type WholeStep, wholeStepParts } from "./domain/model-step.ts";
 import type { Zone } from "./domain/schedule-zone.ts";
-import { type CompatibilityParts, createHost, type Host, type HostSettings } from "./host.ts";
+import { type CompatibilityParts, createHost, type GuardParts, type Host, type HostSettings } from "./host.ts";
 import type { Channel, DeliveryGuarantee } from "./ports/channel.ts";
 import type { Model, ModelCallOptions } from "./ports/model.ts";
 import type { Store } from "./ports/store.ts";
 import type { Transcripts } from "./ports/transcripts.ts";
+import { CLOSED_LIMITS, closedGuard } from "./replay/closed-guard.ts";
 
 const SECOND_MS = 1000;
 const UTC: Zone = { name: "UTC", stretchAt: () => ({ from: -Infinity, until: Infinity, offset: 0, before: 0 }) };
@@ -102,6 +104,8 @@ export interface TestParts {
   /** Default: one on the platform. */
   readonly channels?: readonly Channel[];
   readonly compatibility?: CompatibilityParts;
+  /** Default: no secrets, and nothing outside may be reached. */
+  readonly guard?: Partial<GuardParts>;
   readonly over?: Partial<HostSettings>;
 }
 
@@ -142,6 +146,7 @@ export class TestHost {
         clock,
         log: { debug() {}, info() {}, warn: (_fields, message) => this.warnings.push(message), error() {} },
         random: () => 0,
+        guard: { ...closedGuard(randomBytes), ...parts.guard },
         ...(parts.compatibility === undefined ? {} : { compatibility: parts.compatibility }),
       },
       { ...settings(home), ...parts.over },
@@ -202,6 +207,7 @@ export function settings(home: string): HostSettings {
     maxBatchBytes: 100_000,
     sandboxLimits: { memoryBytes: 1, pids: 1, cpus: 1, tmpBytes: 1 },
     sandboxStartTimeoutMs: 5 * SECOND_MS,
+    ...CLOSED_LIMITS,
     shutdownGraceMs: SECOND_MS,
     maxTaskFailures: 5,
   };

@@ -5,26 +5,41 @@
  * then does anything run. Order of stop: channels stop receiving, turns end or are cut off, deliveries finish, the store closes.
  */
 import { isAbsolute } from "node:path";
-import type { GroupStatus, Status, StopRequest, StopResult } from "../contracts/wire/control.ts";
+import type {
+  AllowRequest,
+  GroupStatus,
+  OverrideShown,
+  RevokeRequest,
+  Status,
+  StopRequest,
+  StopResult,
+} from "../contracts/wire/control.ts";
 import { type HostToolOutcome, isHostTool } from "../contracts/wire/tools.ts";
 import { GroupQueue } from "./dispatch/group-queue.ts";
-import { HostError, RefusedError, StoreError } from "./domain/errors.ts";
+import { describeError, HostError, RefusedError, StoreError } from "./domain/errors.ts";
 import { maybeSentNotice } from "./domain/notice.ts";
+import type { Policy } from "./domain/policy.ts";
 import { formatMessages } from "./domain/prompt.ts";
 import { TaskRules } from "./domain/task-rules.ts";
 import { startsTurn } from "./domain/trigger.ts";
 import { roomForMessages } from "./domain/turn.ts";
+import type { EgressLimits } from "./egress/turn-quota.ts";
+import { OverrideDesk } from "./guard/overrides.ts";
+import { Guards } from "./guard/turn-guard.ts";
 import type { AnthropicApi } from "./ports/anthropic-api.ts";
+import type { Audit } from "./ports/audit.ts";
 import type { Channel } from "./ports/channel.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { LinkServer } from "./ports/link.ts";
 import type { Log } from "./ports/log.ts";
 import type { Model } from "./ports/model.ts";
+import type { Outside } from "./ports/outside.ts";
 import type { RuntimeReport, SandboxLimits, SandboxRuntime } from "./ports/sandbox-runtime.ts";
+import type { Secrets } from "./ports/secrets.ts";
 import type { BatchRules, ClaimedTurn, Store } from "./ports/store.ts";
 import type { TimeZones } from "./ports/time-zones.ts";
 import type { Transcripts } from "./ports/transcripts.ts";
-import type { Workspaces } from "./ports/workspace.ts";
+import type { Amount, WorkspaceMeter, Workspaces } from "./ports/workspace.ts";
 import { Compatibility, type CompatibilityRules } from "./runs/compatibility.ts";
 import { Delivery } from "./runs/delivery.ts";
 import { GroupSync } from "./runs/group-sync.ts";
@@ -35,6 +50,8 @@ import { hostStopping, stoppedByOwner, TurnRunner, type TurnSettings } from "./r
 import { DueTimer } from "./scheduling/due-timer.ts";
 import { LeaseKeeper } from "./sandboxes/lease-keeper.ts";
 import { reapLeftovers } from "./sandboxes/reaper.ts";
+import { WorkspaceWatch } from "./sandboxes/workspace-watch.ts";
+import type { HostScreen } from "./secrets/screen.ts";
 
 export interface HostParts {
   readonly store: Store;
@@ -49,8 +66,28 @@ export interface HostParts {
   readonly log: Log;
   /** In [0, 1), for jitter. */
   readonly random: () => number;
+  readonly guard: GuardParts;
   /** NanoClaw's old agent in our runner's place. Absent: off. */
   readonly compatibility?: CompatibilityParts;
+}
+
+/** What decides, and remembers, what may leave a sandbox. */
+export interface GuardParts {
+  readonly policy: Policy;
+  readonly outside: Outside;
+  readonly secrets: Secrets;
+  readonly screen: HostScreen;
+  readonly audit: HostAudit;
+  /** Absent: nobody looks how full workspaces are. */
+  readonly meter?: WorkspaceMeter;
+  /** That many bytes nobody can foresee. */
+  readonly randomBytes: (bytes: number) => Uint8Array;
+}
+
+/** `settle` at each turn's end, `close` last: see the adapter. */
+export interface HostAudit extends Audit {
+  settle(): void;
+  close(): Promise<void>;
 }
 
 export interface CompatibilityParts {
@@ -73,6 +110,10 @@ export interface HostSettings {
   readonly maxBatchBytes: number;
   readonly sandboxLimits: SandboxLimits;
   readonly sandboxStartTimeoutMs: number;
+  readonly egress: EgressLimits;
+  /** What one group's workspace may hold, and what is kept free on its disk. */
+  readonly workspaceLimit: Amount;
+  readonly workspaceFreeBytes: number;
   readonly shutdownGraceMs: number;
   /** Failures in a row after which a task is paused. */
   readonly maxTaskFailures: number;
@@ -89,6 +130,10 @@ export interface Host {
   failures(): number;
   status(): Status;
   stopTurns(request: StopRequest): Promise<StopResult>;
+  /** Rules for a while: see OverrideDesk. */
+  overrides(): readonly OverrideShown[];
+  allow(request: AllowRequest): OverrideShown;
+  revoke(request: RevokeRequest): void;
   /** One host tool, done outside any turn as if this group had asked for it. A refusal is an outcome; an unknown group throws RefusedError. */
   ask(folder: string, tool: string, input: unknown): HostToolOutcome;
   /** Graceful; idempotent. */
@@ -134,10 +179,32 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
   const channelOf = ({ replyVia, group }: ClaimedTurn): Channel | undefined =>
     channels.find((channel) => (replyVia === null ? channel.owns(group.chat) : channel.id === replyVia));
 
+  const { audit, screen, meter, ...doors } = parts.guard;
+  const overrides = new OverrideDesk({
+    store,
+    audit,
+    clock,
+    hasGroup: (folder) => store.groupByFolder(folder) !== undefined,
+    onEnded: (): void => guards.recheck(),
+  });
+  const guards = new Guards({
+    ...doors,
+    overrides,
+    screen,
+    audit,
+    log,
+    clock,
+    limits: settings.egress,
+  });
+  const watch =
+    meter === undefined
+      ? undefined
+      : new WorkspaceWatch({ meter, clock, audit, log, limit: settings.workspaceLimit, freeBytes: settings.workspaceFreeBytes });
   const leasesOn = ({ runtime, workspaces }: Pick<HostParts, "runtime" | "workspaces">): LeaseKeeper =>
     new LeaseKeeper({
       runtime,
       workspaces,
+      ...(watch === undefined ? {} : { watch }),
       instance: store.instance,
       generation: store.generation,
       limits: settings.sandboxLimits,
@@ -174,6 +241,7 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
     store,
     clock,
     log,
+    audit,
     replyBytes: settings.turn.replyBytes,
     outputBytes: settings.turn.limits.toolOutputBytes,
     random: parts.random,
@@ -183,6 +251,13 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
     onTasksChanged: armLater,
     onWork: (folder: string): void => queue.wakeForTask(folder),
   });
+  const settleAudit = (): void => {
+    try {
+      audit.settle();
+    } catch (error) {
+      log.error({ error: describeError(error) }, "the audit log could not be written to disk");
+    }
+  };
   const turns = new TurnRunner({
     store,
     leases,
@@ -198,6 +273,8 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
     taskRules,
     model: parts.model,
     ...(compatibility === undefined ? {} : { compatibility }),
+    guards,
+    redact: (text) => screen.redact(text),
     clock,
     log,
     random: parts.random,
@@ -207,6 +284,7 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
     onTyping: (claim, on) => channelOf(claim)?.typing?.(claim.group.chat, on),
     onText: (claim, delta) => channelOf(claim)?.progress?.(claim.group.chat, delta),
     onTurnEnd: (claim, outcome) => {
+      settleAudit();
       if (claim.taskId !== null) armLater();
       if (outcome !== "done") failures++;
     },
@@ -250,6 +328,8 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
     failures: () => failures,
 
     async start() {
+      guards.check();
+      overrides.start();
       const report = await runtime.check();
       if (compatibility?.isOn() === true) await parts.compatibility?.runtime.check();
       engine = report.engine;
@@ -309,6 +389,10 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
       return outcome;
     },
 
+    overrides: () => overrides.list(),
+    allow: (request) => overrides.allow(request),
+    revoke: (request) => overrides.revoke(request.id),
+
     async stopTurns(request) {
       if ("group" in request) {
         if (store.groupByFolder(request.group) === undefined) {
@@ -323,11 +407,14 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
     close() {
       closing ??= (async () => {
         dueTimer.close();
+        overrides.stop();
         groupSync.close();
         await queue.close(settings.shutdownGraceMs, hostStopping());
         await delivery.close();
         await Promise.all(channels.map((channel) => channel.close()));
         await Promise.all([runtime.close(), parts.compatibility?.runtime.close()]);
+        // Its end is in the store.
+        await audit.close().catch((error: unknown) => log.error({ error: describeError(error) }, "the audit log could not be closed"));
         store.close();
       })();
       return closing;

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { type ErrorCode, isHostError } from "./domain/errors.ts";
+import { addGuardVerbs } from "./cli/guard-verbs.ts";
 import { EXIT_FAILED, EXIT_USAGE } from "./cli/exit-codes.ts";
 import type { ExportOptions } from "./cli/incident-export.ts";
 import { VERSION } from "./version.ts";
@@ -10,7 +11,7 @@ import { VERSION } from "./version.ts";
 const RECORDED = join(import.meta.dirname, "..", "fixtures", "golden", "scenarios");
 const BENCH = join(import.meta.dirname, "..", "bench", "results", "latest.json");
 
-const USAGE_ERRORS: readonly ErrorCode[] = ["CONFIG_INVALID", "SCENARIO_INVALID", "FOLDER_TAKEN"];
+const USAGE_ERRORS: readonly ErrorCode[] = ["CONFIG_INVALID", "POLICY_INVALID", "SCENARIO_INVALID", "FOLDER_TAKEN"];
 
 function program(): Command {
   const hermit = new Command("hermit")
@@ -48,6 +49,7 @@ function program(): Command {
       const { stop } = await import("./cli/stop.ts");
       process.exitCode = await stop({ ...hermit.opts(), ...options, ...(group === undefined ? {} : { group }) });
     });
+  addGuardVerbs(hermit);
   const config = hermit.command("config").description("the configuration");
   config
     .command("check")

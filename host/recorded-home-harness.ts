@@ -2,6 +2,7 @@
  * A home with a past, for tests that record it: the real store, runner and link, an agent that is told what to say, a clock moved by hand.
  * Every tool takes a quarter of a second of it, every model step a tenth.
  */
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,6 +20,7 @@ import { systemTimeZones } from "./adapters/time-zones-system/index.ts";
 import { createTranscripts } from "./adapters/transcripts-jsonl/index.ts";
 import { streamOfParts, type WholeStep, wholeStepParts } from "./domain/model-step.ts";
 import { createHost, type Host, type HostSettings } from "./host.ts";
+import { closedGuard } from "./replay/closed-guard.ts";
 import { settings } from "./host-harness.ts";
 import type { ModelCallOptions, ModelStreamPart } from "./ports/model.ts";
 import type { RecordedHost } from "./recording/recording.ts";
@@ -80,6 +82,7 @@ export class RecordedHome implements AsyncDisposable {
         log: { debug() {}, info() {}, warn() {}, error() {} },
         // No chance, but never the same twice: two tasks of one moment have names of their own.
         random: () => (this.#drawn = (this.#drawn + 0.37) % 1),
+        guard: closedGuard(randomBytes),
       },
       settingsOf(this.path),
     );

@@ -3,7 +3,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { coldStart } from "../scenarios/cold-start.ts";
+import { egress } from "../scenarios/egress.ts";
 import { idle } from "../scenarios/idle.ts";
+import { leakScan } from "../scenarios/leak-scan.ts";
 import { replay } from "../scenarios/replay.ts";
 import type { Scenario } from "../scenarios/scenario.ts";
 import { size } from "../scenarios/size.ts";
@@ -19,7 +21,7 @@ import { loadResults, type Results, resultsText, saveResults } from "./results.t
 import { markdownTable, textTable } from "./table.ts";
 
 /** What disturbs least comes first. */
-const SCENARIOS: readonly Scenario[] = [size, start, replay, coldStart, warm, idle, turnCost, throughput];
+const SCENARIOS: readonly Scenario[] = [size, leakScan, start, replay, coldStart, warm, idle, turnCost, egress, throughput];
 const LATEST = join(ROOT, "bench", "results", "latest.json");
 /** Five minutes in all; what is left is for clearing away. */
 const WHOLE_RUN_MS = 280_000;

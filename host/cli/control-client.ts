@@ -1,7 +1,7 @@
 /** A command to the running host over its control socket. */
 import { request } from "node:http";
 import { ControlError } from "../../contracts/wire/control.ts";
-import { HostError } from "../domain/errors.ts";
+import { HostError, isErrorCode } from "../domain/errors.ts";
 
 const TIMEOUT_MS = 15_000;
 
@@ -10,8 +10,8 @@ export async function askHost(socketPath: string, method: "GET" | "POST", path: 
   const { status, text } = await exchange(socketPath, method, path, body);
   const answer: unknown = JSON.parse(text);
   if (status === 200) return answer;
-  const { message, hint } = ControlError.parse(answer);
-  throw new HostError("GROUP_UNKNOWN", message, hint === undefined ? {} : { hint });
+  const { code, message, hint } = ControlError.parse(answer);
+  throw new HostError(isErrorCode(code) ? code : "INPUT_MALFORMED", message, hint === undefined ? {} : { hint });
 }
 
 function exchange(socketPath: string, method: string, path: string, body?: object): Promise<{ status: number; text: string }> {

@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readFileSync, readSync, writeFileSync } from "node:fs";
 import { arch, cpus, homedir, release, totalmem } from "node:os";
 import { basename, dirname, join } from "node:path";
+import { LocalSecrets } from "../adapters/secrets-local/index.ts";
 import { systemClock } from "../adapters/clock-system/index.ts";
 import { engineCandidates, findEngine } from "../adapters/sandbox-docker/find-engine.ts";
 import { readPast } from "../adapters/store-sqlite/past.ts";
@@ -68,7 +69,11 @@ export async function exportIncident(options: ExportOptions): Promise<void> {
       engine: engine === undefined ? "none answers" : `${engine.kind} ${engine.version}`,
     },
     names: { [config.home]: "<home>", [homedir()]: "~" },
-    redact: createRedactor([...secretsIn(config), ...(unused === undefined ? [] : [unused.reveal()])]),
+    redact: createRedactor([
+      ...secretsIn(config),
+      ...new LocalSecrets({ ...config.secrets, home: config.home, now: systemClock.now }).values(),
+      ...(unused === undefined ? [] : [unused.reveal()]),
+    ]),
     withTexts: options.withTexts === true,
   });
   writeScenario(join(out, "scenarios", "incident"), bundle.scenario);

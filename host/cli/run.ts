@@ -36,7 +36,7 @@ export async function run(options: RunOptions, onOpened: () => void = () => {}):
   let refused = 0;
   let broken: unknown;
   try {
-    control = await openControlSocket(controlSocketPath(config.home), { status: host.status, stop: host.stopTurns });
+    control = await openControlSocket(controlSocketPath(config.home), { ...host, stop: host.stopTurns });
     await host.start();
     const inputDone = console?.ended.then(async (end) => {
       refused = end.refused;

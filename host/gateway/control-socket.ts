@@ -7,13 +7,33 @@
 import { chmodSync, lstatSync, mkdirSync, unlinkSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { dirname } from "node:path";
-import { type ControlError, STATUS_PATH, type Status, STOP_PATH, StopRequest, type StopResult } from "../../contracts/wire/control.ts";
+import type * as z from "zod";
+import {
+  ALLOW_PATH,
+  AllowRequest,
+  type ControlError,
+  OVERRIDES_PATH,
+  type Overrides,
+  type OverrideShown,
+  REVOKE_PATH,
+  RevokeRequest,
+  STATUS_PATH,
+  type Status,
+  STOP_PATH,
+  StopRequest,
+  type StopResult,
+} from "../../contracts/wire/control.ts";
 import { HostError, StoreError, isHostError } from "../domain/errors.ts";
 
 export interface ControlActions {
   status(): Status;
   /** Throws RefusedError GROUP_UNKNOWN. */
   stop(request: StopRequest): Promise<StopResult>;
+  overrides(): readonly OverrideShown[];
+  /** Throws RefusedError CONFIG_INVALID or GROUP_UNKNOWN. */
+  allow(request: AllowRequest): OverrideShown;
+  /** Throws RefusedError CONFIG_INVALID. */
+  revoke(request: RevokeRequest): void;
 }
 
 /** A command is a line of JSON; more is a mistake. */
@@ -60,13 +80,30 @@ function removeStale(path: string): void {
 
 async function answer(request: IncomingMessage, response: ServerResponse, actions: ControlActions): Promise<void> {
   const route = `${request.method} ${request.url}`;
-  if (route === `GET ${STATUS_PATH}`) return send(response, 200, actions.status());
-  if (route === `POST ${STOP_PATH}`) {
-    const parsed = StopRequest.safeParse(JSON.parse(await readBody(request)));
-    if (!parsed.success) return send(response, 400, { code: "INPUT_MALFORMED", message: 'Send {"group": "…"} or {"all": true}.' });
-    return send(response, 200, await actions.stop(parsed.data));
+  const asked = async <T>(schema: z.ZodType<T>, shape: string): Promise<T> => {
+    const parsed = schema.safeParse(JSON.parse(await readBody(request)));
+    if (!parsed.success) throw new HostError("INPUT_MALFORMED", `Send ${shape}.`);
+    return parsed.data;
+  };
+  switch (route) {
+    case `GET ${STATUS_PATH}`:
+      return send(response, 200, actions.status());
+    case `POST ${STOP_PATH}`:
+      return send(response, 200, await actions.stop(await asked(StopRequest, '{"group": "…"} or {"all": true}')));
+    case `GET ${OVERRIDES_PATH}`:
+      return send(response, 200, { overrides: [...actions.overrides()] });
+    case `POST ${ALLOW_PATH}`:
+      return send(
+        response,
+        200,
+        actions.allow(await asked(AllowRequest, '{"rule": "…", "group": "…" or null, "forMs": …, "reason": "…"}')),
+      );
+    case `POST ${REVOKE_PATH}`:
+      actions.revoke(await asked(RevokeRequest, '{"id": …}'));
+      return send(response, 200, {});
+    default:
+      return send(response, 404, { code: "INPUT_MALFORMED", message: `No such command: ${route}.` });
   }
-  send(response, 404, { code: "INPUT_MALFORMED", message: `No such command: ${route}.` });
 }
 
 async function readBody(request: IncomingMessage): Promise<string> {
@@ -83,13 +120,17 @@ async function readBody(request: IncomingMessage): Promise<string> {
 function refuse(response: ServerResponse, error: unknown): void {
   if (isHostError(error)) {
     const body: ControlError = { code: error.code, message: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }) };
-    return send(response, 409, body);
+    return send(response, error.code === "INPUT_MALFORMED" ? 400 : 409, body);
   }
   if (error instanceof SyntaxError) return send(response, 400, { code: "INPUT_MALFORMED", message: "The command is not JSON." });
   send(response, 500, { code: "INPUT_MALFORMED", message: "The command failed." });
 }
 
-function send(response: ServerResponse, status: number, body: Status | StopResult | ControlError): void {
+function send(
+  response: ServerResponse,
+  status: number,
+  body: Status | StopResult | Overrides | OverrideShown | ControlError | Record<string, never>,
+): void {
   if (response.headersSent) return;
   response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
 }

@@ -154,6 +154,8 @@ class EngineStage implements Stage {
           finish: (finish) => doors.finish(finish),
           tool: (name, call) => doors.tool(name, call),
           model: (id, call, signal) => asking.run(agent, () => doors.model(id, call, signal)),
+          redeem: (request) => doors.redeem(request),
+          egress: doors.egress,
         };
         return links.serve(stream, watched);
       },

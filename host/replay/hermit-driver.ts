@@ -1,4 +1,5 @@
 /** Drives our own host through a scenario: fake clock, a WhatsApp-like channel, a real database in a folder of its own, agents on a stage. */
+import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import Database from "better-sqlite3";
@@ -14,6 +15,7 @@ import { createHost, type Host, type HostSettings } from "../host.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { Store } from "../ports/store.ts";
+import { CLOSED_LIMITS, closedGuard } from "./closed-guard.ts";
 import { makeHome } from "./home-folder.ts";
 import { ReplayPlatform } from "./replay-channel.ts";
 import { toolCallOf, unanswered } from "./scripted-agent.ts";
@@ -103,6 +105,7 @@ class HermitDriver implements ReplayDriver {
         clock,
         log: silent,
         random: this.#random,
+        guard: closedGuard(randomBytes),
       },
       stage.settings(settingsOf(this.#scenario, this.#home.path)),
     );
@@ -277,6 +280,7 @@ function settingsOf({ seed }: Scenario, home: string): HostSettings {
     maxBatchBytes: 10_000_000,
     sandboxLimits: { memoryBytes: 1, pids: 1, cpus: 1, tmpBytes: 1 },
     sandboxStartTimeoutMs: SECOND_MS,
+    ...CLOSED_LIMITS,
     shutdownGraceMs: 2 * SECOND_MS,
     maxTaskFailures: seed.own?.maxTaskFailures ?? 5,
   };

@@ -103,6 +103,10 @@ class ScriptedSandbox implements Sandbox {
     return { memoryBytes: 0, cpuSeconds: 0, pids: 1 };
   }
 
+  async inspectRest() {
+    return undefined;
+  }
+
   async stop(_graceMs: number): Promise<void> {
     this.#end({ code: null, outOfMemory: false });
     this.#forget();

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { HostToolName } from "../../contracts/wire/tools.ts";
 import { FakeClock } from "../adapters/memory/fake-clock.ts";
+import { MemoryAudit } from "../adapters/memory/memory-audit.ts";
 import { openStore } from "../adapters/store-sqlite/index.ts";
 import type { Group } from "../domain/group.ts";
 import { formatMessages } from "../domain/prompt.ts";
@@ -23,6 +24,7 @@ export class ToolBench {
   readonly home = mkdtempSync(join(tmpdir(), "hermit-tools-"));
   readonly store = openStore(this.home, { assistantName: "Andy" });
   readonly clock = new FakeClock();
+  readonly audit = new MemoryAudit();
   /** Groups that were woken. */
   readonly woken: string[] = [];
   /** What the next refresh says; true once one was asked for. */
@@ -52,6 +54,7 @@ export class ToolBench {
       store: this.store,
       clock: this.clock,
       log: { debug() {}, info() {}, warn() {}, error() {} },
+      audit: this.audit,
       replyBytes: 1000,
       outputBytes: 4000,
       random: Math.random,

@@ -11,6 +11,7 @@ import { boundText, firstCharacters } from "../domain/bounded-text.ts";
 import { type Group, isMain, isValidFolder } from "../domain/group.ts";
 import type { Task, TaskRun } from "../domain/task.ts";
 import type { TaskRules } from "../domain/task-rules.ts";
+import type { Audit } from "../ports/audit.ts";
 import type { KnownChat } from "../ports/chat-store.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
@@ -21,6 +22,8 @@ export interface HostToolsOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Log;
+  /** Of each call, with who may not and why; what cannot be recorded is not done. */
+  readonly audit: Audit;
   readonly replyBytes: number;
   /** Longest lists and fields stay readable for a model. */
   readonly outputBytes: number;
@@ -56,7 +59,8 @@ const ERROR_EXCERPT = 200;
 /** Chats nobody registered that are shown; who looks for one is more likely to mean one that was active lately. */
 const MAX_OTHER_CHATS = 200;
 
-type Answer = HostToolOutcome;
+/** `isForbidden`: the authorization table says no. */
+type Answer = HostToolOutcome & { readonly isForbidden?: true };
 const done = (text: string): Answer => ({ text, isError: false });
 const refused = (text: string): Answer => ({ text, isError: true });
 
@@ -67,18 +71,25 @@ export class HostTools {
     this.#o = options;
   }
 
-  /** Does the call and returns its outcome. Inside a transaction of the caller; throws StoreError only. */
-  run(name: HostToolName, input: unknown, caller: Caller): Answer {
+  /** Does the call and returns its outcome. Inside a transaction of the caller; throws StoreError, and HostError AUDIT_BROKEN. */
+  run(name: HostToolName, input: unknown, caller: Caller): HostToolOutcome {
     const parsed = HOST_TOOLS[name].input.safeParse(input);
     if (!parsed.success) {
       const issue = parsed.error.issues[0];
       return refused(`Wrong input for ${name}: ${issue?.path.join(".") || "the input"}: ${issue?.message ?? "not as described"}.`);
     }
-    const answer = this.#dispatch(name, parsed.data, caller);
-    if (answer.isError) {
-      this.#o.log.info({ group: caller.group.folder, turn: caller.turnId, command: name, reason: answer.text }, "a host tool was refused");
-    }
-    return { ...answer, text: boundText(answer.text, this.#o.outputBytes) };
+    const { text, isError, isForbidden } = this.#dispatch(name, parsed.data, caller);
+    const { group, turnId } = caller;
+    if (isError) this.#o.log.info({ group: group.folder, turn: turnId, command: name, reason: text }, "a host tool was refused");
+    this.#o.audit.record({
+      kind: isForbidden === true ? "permission" : "tool",
+      decision: isError ? "denied" : "allowed",
+      group: group.folder,
+      turn: turnId,
+      subject: name,
+      reason: isError ? text : turnId === null ? "the owner asked for it" : "the group may do this",
+    });
+    return { text: boundText(text, this.#o.outputBytes), isError };
   }
 
   #dispatch(name: HostToolName, input: unknown, caller: Caller): Answer {
@@ -110,11 +121,14 @@ export class HostTools {
 
   #mayNot(caller: Caller, command: Command, target: Target): Answer | undefined {
     if (isAllowed(isMain(caller.group) ? "main" : "group", command, target)) return undefined;
-    return refused(
-      target === "none"
-        ? `Only the main group may use ${command}.`
-        : `This group may use ${command} only for itself. The main group may do it for others.`,
-    );
+    return {
+      ...refused(
+        target === "none"
+          ? `Only the main group may use ${command}.`
+          : `This group may use ${command} only for itself. The main group may do it for others.`,
+      ),
+      isForbidden: true,
+    };
   }
 
   #sendMessage({ text, chat = "" }: HostToolInput<"send_message">, caller: Caller): Answer {

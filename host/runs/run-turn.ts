@@ -6,10 +6,13 @@
  */
 import { WIRE_VERSION, type TurnLimits, type TurnStart } from "../../contracts/wire/turn.ts";
 import { type ErrorCode, describeError, HostError, isRetryable, RefusedError, SandboxError, isHostError } from "../domain/errors.ts";
+import { MAIN_FOLDER } from "../domain/group.ts";
 import { failedTurnNotice, notice } from "../domain/notice.ts";
+import type { Redact } from "../domain/redaction.ts";
 import { type RetryPolicy, retryDelayMs } from "../domain/retry.ts";
 import type { TaskRules } from "../domain/task-rules.ts";
 import type { RunOutcome, Verdict } from "../domain/turn.ts";
+import type { Guards, TurnGuard } from "../guard/turn-guard.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { LinkServer } from "../ports/link.ts";
 import type { Log } from "../ports/log.ts";
@@ -49,6 +52,9 @@ export interface RunTurnOptions {
   readonly model: Model;
   /** Absent: every turn is our own runner's. */
   readonly compatibility?: Compatibility;
+  readonly guards: Guards;
+  /** For reasons that are kept and told. */
+  readonly redact: Redact;
   readonly clock: Clock;
   readonly log: Log;
   /** In [0, 1), for jitter. */
@@ -160,14 +166,16 @@ export class TurnRunner {
     const { links, settings, clock, log } = this.#o;
     const { leases } = compat ?? this.#o;
     let lease: Lease | undefined;
+    let guard: TurnGuard | undefined;
     let finished = false;
     let over = false;
     let linkLost: Timer | undefined;
     try {
       signal.throwIfAborted();
-      lease = await leases.acquire(claim.group, signal);
+      lease = await leases.acquire(claim.group, signal, end.reject);
       const { sandbox } = lease;
-      const session = links.serve(sandbox.link, live);
+      guard = this.#o.guards.open({ folder: claim.group.folder, turnId: claim.id, taskId: claim.taskId }, end.reject);
+      const session = links.serve(sandbox.link, guard.around(live));
       void sandbox.exited.then((exit) => end.reject(sandboxDied(exit)));
       void session.closed.then((fault) => {
         const lost = new SandboxError("SANDBOX_LINK_FAILED", "The link to the sandbox closed before the turn was over.", {
@@ -180,7 +188,7 @@ export class TurnRunner {
       });
       try {
         await Promise.race([session.ready, end.promise]);
-        session.feed(this.#start(claim, compat, takenUp));
+        session.feed(this.#start(claim, compat, takenUp, guard, lease.warning));
         await end.promise;
         finished = true;
       } finally {
@@ -190,6 +198,7 @@ export class TurnRunner {
         session.close();
       }
     } finally {
+      guard?.close();
       // A finished runner is asked to end, which it does when the link closes; anything else is killed.
       await lease?.release(finished ? settings.stopGraceMs : 0).catch((error: unknown) => {
         log.error(
@@ -200,7 +209,13 @@ export class TurnRunner {
     }
   }
 
-  #start(claim: ClaimedTurn, compat: Compatibility | undefined, { session, history }: TakenUp): TurnStart {
+  #start(
+    claim: ClaimedTurn,
+    compat: Compatibility | undefined,
+    { session, history }: TakenUp,
+    { leases, decoys, introduction }: TurnGuard,
+    warning: string | undefined,
+  ): TurnStart {
     const { assistantName, timeZone, system, limits } = this.#o.settings;
     return {
       v: WIRE_VERSION,
@@ -208,11 +223,13 @@ export class TurnRunner {
       assistantName,
       timeZone,
       model: (compat ?? this.#o).model.id,
-      system,
+      system: [system, introduction, warning].filter((part) => part !== undefined).join("\n\n"),
       limits,
       session,
       history: history.map((entries) => [...entries]),
       journal: [...claim.journal],
+      leases,
+      decoys,
       ...(compat === undefined ? {} : { compat: compat.facts(claim) }),
     };
   }
@@ -221,7 +238,7 @@ export class TurnRunner {
     const { store, clock, log, settings } = this.#o;
     const { figures } = live;
     const code = isHostError(error) ? error.code : undefined;
-    const reason = describeError(error);
+    const reason = this.#o.redact(describeError(error));
     const now = clock.now();
     const where = { group: claim.group.folder, turn: claim.id, attempt: claim.attempt, code, reason };
     if (code === "HOST_STOPPING") {
@@ -245,14 +262,27 @@ export class TurnRunner {
     const outcome = failureOf(code);
     const told = outcome === "stopped" ? notice(reason) : failedTurnNotice(reason);
     // Out of memory, which no retry mends: its messages would do it again. A runner that merely ended may do better next time.
-    const isPoisoned = (code === "SANDBOX_DIED" && !isRetryable(error)) || code === "TURN_LOOP" || code === "TURN_DAMAGED";
+    const isPoisoned = (code === "SANDBOX_DIED" && !isRetryable(error)) || (code !== undefined && POISONOUS.has(code));
+    if (code === "DECOY_TAKEN") this.#tellOwner(claim, reason);
     store.failTurn(claim.id, { runId: claim.runId, outcome, error: reason, notice: told, figures, now, isPoisoned, ...live.taskEnd(null) });
     this.#o.onReply();
     this.#o.onTurnEnd(claim, outcome);
     log.warn(where, "turn failed");
     return { next: "again" };
   }
+
+  /** The owner's chat is main's; where that is this one it is told anyway. */
+  #tellOwner({ group }: ClaimedTurn, reason: string): void {
+    const { store, clock } = this.#o;
+    const main = store.groupByFolder(MAIN_FOLDER);
+    if (main !== undefined && main.folder !== group.folder) {
+      store.notify(main.chat, notice(`A turn of ${group.folder} was stopped. ${reason}`), clock.now());
+    }
+  }
 }
+
+/** What its messages would bring about again. */
+const POISONOUS: ReadonlySet<ErrorCode> = new Set(["TURN_LOOP", "TURN_DAMAGED", "DECOY_TAKEN"]);
 
 /** Resumes of one turn after the host ended under it. More than bad luck brings: something in the turn ends the host. */
 const MAX_INTERRUPTIONS = 20;

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { FakeClock } from "../adapters/memory/fake-clock.ts";
+import { MemoryAudit } from "../adapters/memory/memory-audit.ts";
 import { createScriptedModel, type ScriptStep } from "../adapters/model-scripted/index.ts";
 import { openStore } from "../adapters/store-sqlite/index.ts";
 import { TaskRules } from "../domain/task-rules.ts";
@@ -63,6 +64,7 @@ function begin(steps: readonly ScriptStep[], { agentNamesSessions = false } = {}
       store,
       clock,
       log: { debug() {}, info() {}, warn() {}, error() {} },
+      audit: new MemoryAudit(),
       replyBytes: 1000,
       outputBytes: 1000,
       random: () => 0,

@@ -8,6 +8,9 @@ import { TemporaryHome } from "../harness/temporary-home.ts";
 const MIB = 1024 * 1024;
 const TIDY_MS = 5_000;
 /** What a secret's name looks like in an environment. */
+const OWN_VARIABLES = ["HOME", "LANG", "PATH", "PWD", "SHLVL", "TERM", "TZ", "_"];
+/** They lead to the egress door. */
+const PROXY_VARIABLES = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "NODE_USE_ENV_PROXY"];
 const SECRETIVE = /KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|BEARER/i;
 
 beforeAll(buildHermit);
@@ -24,7 +27,7 @@ test("a piped message prints what the sandbox said: only loopback, not root, no 
   expect(identity).toMatch(/^uid=[1-9]\d*\S* gid=[1-9]\d*\S* groups=[1-9]\d*[^\s,]*$/);
   expect(network).toBe("lo");
   const names = variables.map((line) => line.slice(0, line.indexOf("=")));
-  expect(new Set(names)).toEqual(new Set(["HOME", "LANG", "PATH", "PWD", "SHLVL", "TERM", "TZ", "_"]));
+  expect(new Set(names)).toEqual(new Set([...OWN_VARIABLES, ...PROXY_VARIABLES]));
   expect(variables.join("\n")).not.toMatch(SECRETIVE);
   expect(home.journal()).toHaveLength(1);
   expect(stdout).toBe(`${home.journal()[0]?.text}\n`);

@@ -5,6 +5,9 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { buildHermit, runHermit } from "../harness/hermit-process.ts";
 import { TemporaryHome } from "../harness/temporary-home.ts";
 
+/** These disks are smaller than what is otherwise kept free. */
+const NO_FLOOR = { HERMIT_WORKSPACE_FREE_MB: "0" };
+
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const MESSAGES = 40;
@@ -48,7 +51,7 @@ describe("a disk that fills up", () => {
       await using home = new TemporaryHome();
       const folder = home.mountSmallDisk(16 * MIB);
       const free = fill(folder, leave);
-      const feed = (input: string) => runHermit({ home: home.path, args: ["run", "--jsonl"], input });
+      const feed = (input: string) => runHermit({ home: home.path, args: ["run", "--jsonl"], env: NO_FLOOR, input });
 
       const stopped = await feed(recording);
       expect(stopped.code).toBe(1);
