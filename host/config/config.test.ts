@@ -51,7 +51,11 @@ test("without any configuration the offline model answers, in milliseconds and b
     secrets: { keyFile: "/home/ann/.config/hermit/seal.key", credentials: undefined, environment: new Map() },
     workspace: { maxBytes: 1_073_741_824, maxFiles: 100_000, freeBytes: 268_435_456 },
     audit: { maxBytes: 67_108_864 },
-    mounts: { allowlist: "/home/ann/.config/hermit/mount-allowlist.json", ownersFolder: "/home/ann" },
+    mounts: {
+      allowlist: "/home/ann/.config/hermit/mount-allowlist.json",
+      ownersFolder: "/home/ann",
+      never: ["/home/ann/.config/hermit/seal.key"],
+    },
     tasks: { maxFailures: 5 },
     compatibility: undefined,
     shutdown: { graceMs: 10_000 },

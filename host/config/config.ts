@@ -63,6 +63,8 @@ export interface Config {
     readonly allowlist: string | undefined;
     /** What `~` means in a group's mounts. Absolute. */
     readonly ownersFolder: string | undefined;
+    /** Files with keys and folders of them, absolute: shown to no group, whatever the list says. */
+    readonly never: readonly string[];
   };
   readonly tasks: { readonly maxFailures: number };
   /** Undefined: off. */
@@ -197,6 +199,9 @@ export function assembleConfig(values: Values, { home, model, compatibility, sec
     mounts: {
       allowlist: ownersFolder === undefined ? undefined : join(ownersFolder, ".config", "hermit", "mount-allowlist.json"),
       ownersFolder,
+      never: [values["model.key_file"], values["compatibility.key_file"], secrets.keyFile, secrets.credentials].filter(
+        (path) => path !== undefined,
+      ),
     },
     tasks: { maxFailures: values["tasks.max_failures"] },
     compatibility,

@@ -19,7 +19,7 @@ const SECRET_NAME = /^[a-z][a-z0-9-]{0,62}$/;
 const SECRET_WORDS = "the name of a secret: small letters, digits and hyphens, a letter first";
 const VARIABLE = /^[A-Z_][A-Z0-9_]{0,63}$/;
 /** Commands would no longer start, or go another way out. */
-const TAKEN_VARIABLE = /^(PATH|HOME|LANG|TERM|TZ|LD_.*|HERMIT_.*|([A-Z]+_)?PROXY)$/;
+const TAKEN_VARIABLE = /^(PATH|HOME|LANG|TERM|TZ|BASH_ENV|ENV|IFS|PS4|NODE_OPTIONS|NODE_USE_ENV_PROXY|LD_.*|HERMIT_.*|([A-Z]+_)?PROXY)$/i;
 const HEADER = /^[a-z0-9!#$&'*+.^_`|~-]{1,64}$/i;
 /** About the connection or its message, not about who asks. */
 const TAKEN_HEADER =

@@ -31,7 +31,10 @@ export interface TurnDoors extends AgentDoors {
   readonly egress: EgressDoor;
 }
 
-/** The way to the world outside. Both reject with HostError EGRESS_*, SECRET_* or DECOY_TAKEN; nothing has left then. */
+/**
+ * The way to the world outside. Both reject with HostError EGRESS_*, SECRET_* or DECOY_TAKEN. Nothing has left then, but of a request body
+ * longer than 64 KiB: a part of that may have, though nothing of what was found in it.
+ */
 export interface EgressDoor {
   /** `authority`: as the sandbox sent it, `host:port`. Resolves when the place has been reached; then the link says 200 and joins. */
   tunnel(authority: string, signal: AbortSignal): Promise<Tunnel>;

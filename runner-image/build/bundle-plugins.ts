@@ -23,3 +23,17 @@ export const withoutUndici: Plugin = {
     initialOptions.inject = [...(initialOptions.inject ?? []), join(import.meta.dirname, "plain-headers.ts")];
   },
 };
+
+/** The egress door speaks HTTP/1.1 over connections it has made itself; the rest of the package (fetch, caches, mocks, WebSocket) is half a megabyte. */
+export const undiciClientOnly: Plugin = {
+  name: "undici-client-only",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^undici$/ }, ({ resolveDir }) => ({ path: "client", namespace: "undici-client-only", pluginData: resolveDir }));
+    onLoad({ filter: /.*/, namespace: "undici-client-only" }, ({ pluginData }) => ({
+      contents: `const Client = require("undici/lib/dispatcher/client.js");
+Client.prototype.request = require("undici/lib/api/api-request.js");
+exports.Client = Client;`,
+      resolveDir: pluginData as string,
+    }));
+  },
+};

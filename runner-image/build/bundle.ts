@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { type BuildOptions, build, type Plugin } from "esbuild";
 import { dockerodeStubs } from "../../host/adapters/sandbox-docker/bundle-stubs.ts";
-import { englishZodLocales, withoutUndici } from "./bundle-plugins.ts";
+import { englishZodLocales, undiciClientOnly, withoutUndici } from "./bundle-plugins.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 const DIST = join(ROOT, "dist");
@@ -30,6 +30,7 @@ const LAZY: Record<string, string> = {
   "host/cli/egress-overrides.ts": "cli-egress-overrides",
   "host/cli/secrets.ts": "cli-secrets",
   "host/cli/audit.ts": "cli-audit",
+  "host/adapters/outside-net/http-exchange.ts": "outside-exchange",
   "host/adapters/anthropic-api/index.ts": "anthropic-api",
   "host/adapters/model-offline/index.ts": "model-offline",
   "host/adapters/model-scripted/index.ts": "model-scripted",
@@ -72,7 +73,7 @@ const host = await build({
   outdir: DIST,
   // A native addon finds its binary by its package's layout.
   external: ["better-sqlite3"],
-  plugins: [lazyBundles, dockerodeStubs, englishZodLocales],
+  plugins: [lazyBundles, dockerodeStubs, englishZodLocales, undiciClientOnly],
 });
 const runner = await build({
   ...common,
