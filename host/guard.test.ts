@@ -93,3 +93,19 @@ describe("what a turn asks of the host", () => {
     expect(test.texts.join("\n")).not.toContain("unrecorded");
   });
 });
+
+test("a secret the policy needs and nobody has stored is warned about at the start, with what to type", async () => {
+  await using test = new Guarded();
+  const lease = { env: "KEY", groups: "all", ttlMs: 1000 } as const;
+  test.begin([{ text: "hi" }], {
+    policy: {
+      ...CLOSED_POLICY,
+      leases: [
+        { secret: "news-key", ...lease },
+        { secret: "weather-key", ...lease },
+      ],
+    },
+  });
+  await test.start();
+  expect(test.warnings).toEqual(["a lease needs a secret that is not stored; hermit secrets set news-key stores it"]);
+});

@@ -138,6 +138,15 @@ export class Guards {
   /** At the start. Throws HostError SECRET_STORE_UNUSABLE, AUDIT_BROKEN: no turn could run. */
   check(): void {
     this.#secretNews.note();
+    const { policy, secrets, log } = this.#o;
+    const stored = new Set(secrets.list().map(({ name }) => name));
+    const needed = [
+      ...[...policy.routes.values()].map(({ name, secret }) => [`the route ${name}`, secret] as const),
+      ...policy.leases.map(({ secret }) => ["a lease", secret] as const),
+    ];
+    for (const [by, secret] of needed) {
+      if (!stored.has(secret)) log.warn({ secret }, `${by} needs a secret that is not stored; hermit secrets set ${secret} stores it`);
+    }
   }
 
   /** What open connections were allowed by has changed: those that would not be allowed now break off. */
