@@ -109,8 +109,8 @@ export function connectLink(stream: Duplex): RunnerLink {
 
 async function post(session: ClientHttp2Session, path: string, body: object | undefined): Promise<string> {
   const text = body === undefined ? undefined : JSON.stringify(body);
-  const { status, stream } = await send(session, path, { "content-type": "application/json" }, text);
-  const answer = await readText(stream);
+  const { status, body: answerBody } = await send(session, path, { "content-type": "application/json" }, text);
+  const answer = await readText(answerBody);
   if (status >= 200 && status < 300) return answer;
   const refusal = Refusal.safeParse(jsonOrUndefined(answer));
   if (refusal.success) throw new LinkRefusal(status, refusal.data.code, refusal.data.message);

@@ -6,11 +6,17 @@
  */
 import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders } from "node:http2";
 import { constants } from "node:http2";
+import { PassThrough, pipeline } from "node:stream";
 
 export interface Answer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  readonly stream: ClientHttp2Stream;
+  readonly body: AnswerBody;
+}
+
+/** Read to its end, or cancelled. Reading rejects when it is cut short. */
+export interface AnswerBody extends AsyncIterable<Buffer> {
+  cancel(): void;
 }
 
 /** Resolves with the answer's head; rejects when the link is gone or the signal fires. The body is the caller's to read. */
@@ -24,6 +30,7 @@ export function send(
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
     const stream = session.request({ ...headers, ":method": "POST", ":path": path }, { endStream: false });
+    const answerBody = readFrom(stream);
     const abort = (): void => {
       reject(signal?.reason);
       stream.close(constants.NGHTTP2_CANCEL);
@@ -34,16 +41,31 @@ export function send(
       signal?.removeEventListener("abort", abort);
       reject(new Error("the link broke off before the host answered"));
     });
-    stream.once("response", (head) => resolve({ status: Number(head[":status"]), headers: head, stream }));
+    stream.once("response", (head) => resolve({ status: Number(head[":status"]), headers: head, body: answerBody }));
     stream.end(body);
   });
 }
 
-/** Rejects when the body is cut short. */
-export async function readText(stream: ClientHttp2Stream): Promise<string> {
+/**
+ * Read from the first moment on, into a bounded buffer: where answers come over standard input and output, one and its end may come in one
+ * piece, and an HTTP/2 stream that is over before anybody reads it is thrown away.
+ */
+function readFrom(stream: ClientHttp2Stream): AnswerBody {
+  const body = new PassThrough();
+  const over = new Promise<void>((resolve) => pipeline(stream, body, () => resolve()));
+  return {
+    async *[Symbol.asyncIterator]() {
+      for await (const chunk of body as AsyncIterable<Buffer>) yield chunk;
+      await over;
+      if (stream.rstCode !== constants.NGHTTP2_NO_ERROR) throw new Error("the link broke off inside an answer");
+    },
+    cancel: () => stream.close(constants.NGHTTP2_CANCEL),
+  };
+}
+
+export async function readText(body: AnswerBody): Promise<string> {
   const chunks: Buffer[] = [];
-  for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk);
-  if (stream.rstCode !== constants.NGHTTP2_NO_ERROR) throw new Error("the link broke off inside an answer");
+  for await (const chunk of body) chunks.push(chunk);
   return Buffer.concat(chunks).toString("utf8");
 }
 
@@ -58,28 +80,27 @@ export function fetchOver(session: ClientHttp2Session): typeof globalThis.fetch 
       status: answer.status,
       statusText: "",
       headers: new Map(Object.entries(answer.headers).filter(([name]) => !name.startsWith(":"))),
-      body: webStream(answer.stream),
-      text: () => readText(answer.stream),
-      json: async () => JSON.parse(await readText(answer.stream)) as unknown,
+      body: webStream(answer.body),
+      text: () => readText(answer.body),
+      json: async () => JSON.parse(await readText(answer.body)) as unknown,
     };
   };
   return overLink as typeof globalThis.fetch;
 }
 
 /** Pulled, so that a slow reader holds the host back through HTTP/2's flow control. */
-function webStream(stream: ClientHttp2Stream): ReadableStream<Uint8Array> {
+function webStream(body: AnswerBody): ReadableStream<Uint8Array> {
   let chunks: AsyncIterator<Buffer> | undefined;
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        chunks ??= (stream as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
+        chunks ??= body[Symbol.asyncIterator]();
         const { done, value } = await chunks.next();
-        if (!done) controller.enqueue(value);
-        else if (stream.rstCode !== constants.NGHTTP2_NO_ERROR) controller.error(new Error("the link broke off inside an answer"));
-        else controller.close();
+        if (done) controller.close();
+        else controller.enqueue(value);
       },
       cancel() {
-        stream.close(constants.NGHTTP2_CANCEL);
+        body.cancel();
       },
     },
     { highWaterMark: 0 },

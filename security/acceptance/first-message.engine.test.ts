@@ -107,3 +107,16 @@ test("to the engine and to the kernel a living sandbox is what the host promises
   expect(stdout).toMatch(/^\S+ \/ \S+ ro[, ]/m);
   expect(stdout).toMatch(/^\S+ \/tmp tmpfs rw\S*,size=8192k/m);
 });
+
+test("over standard input and output, where a socket cannot cross, turns with tools end as well as over a socket", async () => {
+  await using home = new TemporaryHome();
+  const lines = Array.from({ length: 6 }, (_, n) => `{"id":"${n}","chat":"c${n}","sender":"Sam","text":"run: echo turn ${n}"}\n`);
+  const { code, stdout } = await runHermit({
+    home: home.path,
+    args: ["run", "--jsonl"],
+    env: { HERMIT_SANDBOX_LINK: "stdio" },
+    input: lines.join(""),
+  });
+  expect(code).toBe(0);
+  expect(stdout.match(/turn \d/g)?.sort()).toEqual(lines.map((_, n) => `turn ${n}`));
+});
