@@ -71,6 +71,9 @@ engine-test: image ## tests on a real engine
 	@$(BUILD)/engine.sh podman $(QUIET)
 	@$(ENGINES) $(BIN)/vitest run --project engine
 
+security: image ## every attack there is, in real sandboxes, with a table of what stopped each
+	@HERMIT_TEST_TABLE=1 $(BIN)/vitest run --project engine security/attacks security/policies
+
 supply-chain: toolchain ## what Hermit is made of: integrity, licences, install scripts, advisories, image, bill of materials
 	@"$(NODE)" security/supply-chain/main.ts </dev/null
 

@@ -10,6 +10,7 @@ export function addGuardVerbs(hermit: Command): void {
   addEgressVerbs(hermit);
   addSecretVerbs(hermit);
   addAuditVerbs(hermit);
+  addSecurityVerbs(hermit);
 }
 
 function addEgressVerbs(hermit: Command): void {
@@ -47,7 +48,7 @@ function addEgressVerbs(hermit: Command): void {
     });
   egress
     .command("list")
-    .description("what is allowed for a while, or was in the last week")
+    .description("what is allowed for a while, and what ended by itself within a week")
     .option("--json", "as JSON")
     .action(async (options: Json) => {
       const { list } = await import("./egress-overrides.ts");
@@ -136,5 +137,19 @@ function addAuditVerbs(hermit: Command): void {
     .action(async (file: string) => {
       const { auditExport } = await import("./audit.ts");
       await auditExport(file, hermit.opts<GlobalOptions>());
+    });
+}
+
+function addSecurityVerbs(hermit: Command): void {
+  hermit
+    .command("security")
+    .description("whether what should hold does")
+    .command("prove")
+    .description("carry out every attack there is on this machine's engine and limits, in a home of its own, and say what stopped each")
+    .option("--family <family>", "network, secrets, link, mounts, resources, privilege or injection")
+    .option("--json", "as JSON")
+    .action(async (options: Json & { family?: string }) => {
+      const { securityProve } = await import("./security-prove.ts");
+      process.exitCode = await securityProve({ ...hermit.opts<GlobalOptions>(), ...options });
     });
 }

@@ -30,6 +30,7 @@ const LAZY: Record<string, string> = {
   "host/cli/egress-overrides.ts": "cli-egress-overrides",
   "host/cli/secrets.ts": "cli-secrets",
   "host/cli/audit.ts": "cli-audit",
+  "host/cli/security-prove.ts": "cli-security-prove",
   "host/adapters/outside-net/http-exchange.ts": "outside-exchange",
   "host/adapters/anthropic-api/index.ts": "anthropic-api",
   "host/adapters/model-offline/index.ts": "model-offline",
