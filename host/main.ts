@@ -1,7 +1,9 @@
 /** The `hermit` program: arguments in, exit code out. 0 done, 1 something failed, 2 wrong usage or configuration. */
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
-import { type ErrorCode, isHostError } from "./domain/errors.ts";
+import { nearest } from "./config/nearest.ts";
+import { quoteName } from "./config/problem.ts";
+import { type ErrorCode, HostError, isHostError } from "./domain/errors.ts";
 import { addGuardVerbs } from "./cli/guard-verbs.ts";
 import { EXIT_FAILED, EXIT_USAGE } from "./cli/exit-codes.ts";
 import type { ExportOptions } from "./cli/incident-export.ts";
@@ -148,9 +150,21 @@ function program(): Command {
   return hermit;
 }
 
+/** Left to the library it would be taken for an argument of `run`, which needs no name. */
+function refuseUnknownVerb(hermit: Command, word: string | undefined): void {
+  const verbs = hermit.commands.map((command) => command.name());
+  if (word === undefined || word.startsWith("-") || word === "help" || verbs.includes(word)) return;
+  const meant = nearest(word, verbs);
+  throw new HostError("CONFIG_INVALID", `There is no command ${quoteName(word)}.`, {
+    hint: meant === undefined ? "`hermit --help` lists them." : `Did you mean \`hermit ${meant}\`?`,
+  });
+}
+
 async function main(): Promise<void> {
   try {
-    await program().parseAsync();
+    const hermit = program();
+    refuseUnknownVerb(hermit, process.argv[2]);
+    await hermit.parseAsync();
   } catch (error) {
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
     else if (isHostError(error)) {

@@ -1,10 +1,11 @@
-import { checkConfig, describeProblem } from "../config/index.ts";
+import { checkConfig, checkPolicy, describeProblem } from "../config/index.ts";
 import { EXIT_USAGE } from "./exit-codes.ts";
 import type { GlobalOptions } from "./context.ts";
 
-/** `hermit config check`: every problem and warning, nothing started. */
+/** `hermit config check`: every problem and warning of configuration and policy, nothing started. */
 export async function configCheck(options: GlobalOptions & { readonly json?: boolean }): Promise<number> {
-  const { problems, warnings, loaded } = await checkConfig({ env: process.env, home: options.home, configFile: options.config });
+  const { problems: own, warnings, loaded } = await checkConfig({ env: process.env, home: options.home, configFile: options.config });
+  const problems = [...own, ...(loaded === undefined ? [] : (await checkPolicy(loaded.config.home)).problems)];
   const ok = problems.length === 0;
   if (options.json === true) {
     process.stdout.write(`${JSON.stringify({ ok, problems, warnings, file: loaded?.file ?? null })}\n`);

@@ -8,6 +8,7 @@ import {
   OverrideShown,
   REVOKE_PATH,
 } from "../../contracts/wire/control.ts";
+import { visible } from "../audit/entry.ts";
 import { HostError } from "../domain/errors.ts";
 import { controlSocketPath, type GlobalOptions, loadConfigForCli } from "./context.ts";
 import { askHost } from "./control-client.ts";
@@ -65,7 +66,7 @@ function readDuration(text: string): number {
 
 function line({ id, rule, group, reason, until, expired }: OverrideShown): string {
   const whose = group === null ? "all groups" : group;
-  return `${id}  ${rule}  ${whose}  ${expired ? "ended" : "until"} ${until}${reason === "" ? "" : `  ${reason}`}`;
+  return visible(`${id}  ${rule}  ${whose}  ${expired ? "ended" : "until"} ${until}${reason === "" ? "" : `  ${reason}`}`);
 }
 
 async function ask(options: GlobalOptions, method: "GET" | "POST", path: string, body?: object): Promise<unknown> {

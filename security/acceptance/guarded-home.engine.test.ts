@@ -129,6 +129,16 @@ describe("set up wrong", () => {
     expect(ending).toMatchObject({ code: 2, stdout: "" });
     for (const place of ["policy.toml:2:", "policy.toml:5:"]) expect(ending.stderr).toContain(place);
     expect(existsSync(home.database)).toBe(false);
+    const check = await hermit(home, ["config", "check"]);
+    expect(check).toMatchObject({ code: 2, stdout: "" });
+    expect(check.stderr).toContain("policy.toml:5:");
+  });
+
+  test("a mistyped verb: it is named, and so is the one that was meant", async () => {
+    await using home = new TemporaryHome();
+    const ending = await hermit(home, ["secret", "list"]);
+    expect(ending).toMatchObject({ code: 2, stdout: "" });
+    expect(ending.stderr).toMatch(/There is no command secret\.\n.*hermit secrets/);
   });
 
   test("a policy others can write: the host refuses to start and says what to type", async () => {
