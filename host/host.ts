@@ -25,6 +25,7 @@ import { startsTurn } from "./domain/trigger.ts";
 import { roomForMessages } from "./domain/turn.ts";
 import type { EgressLimits } from "./egress/turn-quota.ts";
 import { OverrideDesk } from "./guard/overrides.ts";
+import { policyStrays } from "./guard/policy-strays.ts";
 import { Guards } from "./guard/turn-guard.ts";
 import type { AnthropicApi } from "./ports/anthropic-api.ts";
 import type { Audit } from "./ports/audit.ts";
@@ -329,6 +330,11 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
 
     async start() {
       guards.check();
+      const known = {
+        hasGroup: (folder: string) => store.groupByFolder(folder) !== undefined,
+        hasTask: (id: string) => store.task(id) !== undefined,
+      };
+      for (const stray of policyStrays(doors.policy, known)) log.warn({}, stray);
       overrides.start();
       const report = await runtime.check();
       if (compatibility?.isOn() === true) await parts.compatibility?.runtime.check();

@@ -45,7 +45,7 @@ export class Section {
   /** Each that is not there is a problem. */
   require(...keys: readonly string[]): void {
     for (const key of keys) {
-      if (!this.has(key)) this.refuse(key, `${this.#named(key)} is missing.`, "Add it; docs/configuration.md describes policy.toml.");
+      if (!this.has(key)) this.refuse(key, `${this.#named(key)} is missing.`, "Add it; docs/egress.md describes policy.toml.");
     }
   }
 
@@ -95,11 +95,12 @@ export class Section {
   }
 
   /** The texts of a list. Those that are wrong are left out and are problems. Undefined: it is not there, or no list. */
-  texts(key: string, explain: Explain): readonly string[] | undefined {
+  texts(key: string, explain: Explain, orWord?: string): readonly string[] | undefined {
     const node = this.#entries.get(key);
     if (node === undefined) return undefined;
     if (!(node.value instanceof Array)) {
-      this.refuse(key, `${this.#named(key)} must be a list of texts.`, `Write it as ${key} = ["…", "…"].`);
+      const or = orWord === undefined ? "" : `"${orWord}" or `;
+      this.refuse(key, `${this.#named(key)} must be ${or}a list of texts.`, `Write it as ${key} = ["…", "…"].`);
       return undefined;
     }
     return node.value.flatMap(({ value, position }, index) => {
@@ -113,7 +114,7 @@ export class Section {
 
   /** As `texts`, or that one word in place of a list. */
   textsOr<const T extends string>(key: string, word: T, explain: Explain): readonly string[] | T | undefined {
-    return this.#entries.get(key)?.value === word ? word : this.texts(key, explain);
+    return this.#entries.get(key)?.value === word ? word : this.texts(key, explain, word);
   }
 
   /** `key` undefined: the section itself. */

@@ -212,6 +212,14 @@ describe("the file", () => {
     expect(await loadPolicy(home.path)).toEqual(CLOSED_POLICY);
   });
 
+  test("in a folder that anybody can change is refused, also where there is none yet", async () => {
+    chmodSync(home.path, 0o777);
+    const refusal = { code: "POLICY_INVALID", hint: `Run chmod o-w on ${home.path}.` };
+    await expect(loadPolicy(home.path)).rejects.toMatchObject(refusal);
+    home.write("", "policy.toml");
+    await expect(loadPolicy(home.path)).rejects.toMatchObject(refusal);
+  });
+
   test("of another user is refused, root's is not", async () => {
     const file = home.write("", "policy.toml");
     // Root's own files pass everywhere, so where the tests run as root the file is given away first.

@@ -3,6 +3,7 @@
  * is wrong anywhere is used nowhere, because a rule that was meant and not read could be the one that narrows another.
  */
 import { isUtf8 } from "node:buffer";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { CLOSED_POLICY, type EgressRule, type LeaseGrant, type Policy } from "../domain/policy.ts";
 import { parseRule } from "../egress/rules.ts";
@@ -45,6 +46,10 @@ export async function checkPolicy(home: string, uid = process.getuid?.()): Promi
     policy: undefined,
     file,
   });
+  // Whoever can put a file into the folder can put a policy there.
+  if (((statSync(home, { throwIfNoEntry: false })?.mode ?? 0) & 0o002) !== 0) {
+    return refused("The folder of the policy can be changed by anybody.", `Run chmod o-w on ${home}.`);
+  }
   const content = readBounded(file, MAX_FILE_BYTES);
   if ("fault" in content) {
     if (content.fault === "missing") return { problems: [], policy: CLOSED_POLICY, file: undefined };

@@ -1,6 +1,17 @@
 /** Which folders of the machine a group gets to see, on real folders; what is recorded of it; and what a bad list comes to: nothing mounted. */
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, realpathSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -173,6 +184,19 @@ describe("the owner's list", () => {
     mkdirSync(listPath());
     nothingMounted(start({ list: null }));
     expect(recorded[0]).toMatchObject({ group: null, decision: "denied" });
+  });
+
+  test("that others can write, or that is another user's, mounts nothing, and says what to type", () => {
+    for (const mode of [0o666, 0o620]) {
+      writeFileSync(listPath(), JSON.stringify(LIST));
+      chmodSync(listPath(), mode);
+      nothingMounted(start({ list: null }));
+    }
+    expect(recorded[0]?.reason).toContain("chmod 600");
+    chmodSync(listPath(), 0o600);
+    if (process.getuid?.() !== 0) return;
+    chownSync(listPath(), 12_345, 12_345);
+    nothingMounted(start({ list: null }));
   });
 
   test("that is a pipe nobody writes to keeps nobody waiting", () => {

@@ -37,6 +37,7 @@ export type ExtraMounts = (group: Group) => readonly SandboxMount[];
 /** Far above any list a person writes. */
 const MAX_LIST_BYTES = 1024 * 1024;
 const SUBJECT_CHARACTERS = 300;
+const WRITABLE_BY_OTHERS = 0o022;
 
 /** The list is read here and never again, as the old host did (contract §7.7): to change what is seen, start again. */
 export function createExtraMounts(options: ExtraMountsOptions): ExtraMounts {
@@ -92,6 +93,8 @@ function readAllowlist(path: string, { audit, log }: ExtraMountsOptions): MountA
     const stat = statSync(path);
     // A pipe would keep the host waiting for whoever writes to it.
     if (!stat.isFile()) reason = "it is not a file";
+    else if ((stat.mode & WRITABLE_BY_OTHERS) !== 0) reason = "others can write it; chmod 600 mends that";
+    else if (!isTrusted(stat.uid)) reason = "it belongs to another user";
     else if (stat.size > MAX_LIST_BYTES) reason = "it is far too long";
     else {
       const allowlist = parseMountAllowlist(readFileSync(path, "utf8"));
@@ -106,6 +109,11 @@ function readAllowlist(path: string, { audit, log }: ExtraMountsOptions): MountA
   audit.record({ kind: "mount", decision: "denied", group: null, turn: null, subject, reason: `nothing is mounted: ${reason}` });
   log.warn({ file: path, reason }, "the list of folders groups may see cannot be read; none is mounted");
   return undefined;
+}
+
+/** Ours, or root's, who may change anything anyway. */
+function isTrusted(uid: number): boolean {
+  return uid === 0 || uid === process.getuid?.();
 }
 
 /** A relative path would mean another place in another folder, so there is nothing at it. */
