@@ -20,7 +20,12 @@ export const leakScan: Scenario = {
   about: `${MEGABYTES} MB looked through for ${SECRETS} secrets`,
   async run(bench) {
     const scanner = createLeakScanner(
-      Array.from({ length: SECRETS }, (_, at) => ({ kind: "secret", name: `s${at}`, value: randomBytes(30).toString("base64url") })),
+      Array.from({ length: SECRETS }, (_, at) => ({
+        kind: "secret",
+        name: `s${at}`,
+        value: randomBytes(30).toString("base64url"),
+        isWhole: true,
+      })),
     );
     const program = readFileSync(join(ROOT, "dist", "hermit.cjs"));
     const text = Buffer.alloc(BYTES, program);

@@ -108,7 +108,7 @@ async function store(secrets: LocalSecrets, name: string, options: SecretsOption
       : [`${name} comes from ${PLACES[used]}, which goes before the sealed store: the value just stored is not used.`]),
     ...(value.length >= SHORTEST_FOUND
       ? []
-      : [`It is shorter than ${SHORTEST_FOUND} characters: it will not be recognised where it leaves the house.`]),
+      : [`It is shorter than ${SHORTEST_FOUND} characters: it is not recognised in what a sandbox says.`]),
   ];
   for (const note of notes) streams.errors.write(`hermit: ${note}\n`);
   say(streams, options, { stored: name, isNew, keyMade: keyMade ?? null, usedFrom: used }, `${isNew ? "Stored" : "Changed"}: ${name}`);

@@ -5,13 +5,10 @@
  * is looked at, and only where the four bytes there (a *gram*) are in some window are the places around it tried. Samples stand so close
  * that no window lies between two. A place costs the same whatever stands there, so the time is linear in the text, whoever wrote it.
  */
-import { type Form, formsOf, SHORTEST_FOUND, TELLING_UNITS } from "./leak-forms.ts";
+import { Filter } from "./leak-filter.ts";
+import { type Form, formsOf, TELLING_UNITS } from "./leak-forms.ts";
 
 const GRAM_BYTES = 4;
-/** Bits of a filter for each thing in it: one lookup in so many is wrong, and costs a closer look. */
-const FILTER_SHARE = 32;
-const SMALLEST_FILTER_BITS = 10;
-const LARGEST_FILTER_BITS = 23;
 
 export class LeakIndex {
   /** All forms, one behind the other. */
@@ -31,7 +28,7 @@ export class LeakIndex {
     const forms: Form[] = [];
     const ends: number[] = [];
     for (const value of values) {
-      if (value.length >= SHORTEST_FOUND) forms.push(...formsOf(value));
+      forms.push(...formsOf(value));
       ends.push(forms.length);
     }
     this.#forms = Buffer.from(forms.map((form) => form.join("")).join(""));
@@ -42,10 +39,6 @@ export class LeakIndex {
     this.#grams = new Filter(this.#forms.length);
     this.#heads = new Filter(this.#windows.places.length);
     for (let window = 0; window < this.#windows.places.length; window++) this.#enter(window);
-  }
-
-  get isEmpty(): boolean {
-    return this.#windows.places.length === 0;
   }
 
   /** Calls `found` for each window that begins in `bytes` before `to`, in order of its start; `value` counts from 0. */
@@ -160,29 +153,6 @@ function unitStarts(form: Form, base: number): number[] {
     starts.push(at);
   }
   return starts;
-}
-
-/** Says of a number whether it may have been added: always where it was, now and then where it was not. */
-class Filter {
-  readonly #bits: Uint8Array;
-  readonly #shift: number;
-
-  constructor(expected: number) {
-    const wanted = Math.ceil(Math.log2(Math.max(1, expected * FILTER_SHARE)));
-    const bits = Math.min(LARGEST_FILTER_BITS, Math.max(SMALLEST_FILTER_BITS, wanted));
-    this.#bits = new Uint8Array(2 ** (bits - 3));
-    this.#shift = 32 - bits;
-  }
-
-  add(number: number): void {
-    const bit = Math.imul(number, 0x9e3779b1) >>> this.#shift;
-    this.#bits[bit >>> 3] = (this.#bits[bit >>> 3] ?? 0) | (1 << (bit & 7));
-  }
-
-  has(number: number): boolean {
-    const bit = Math.imul(number, 0x9e3779b1) >>> this.#shift;
-    return (((this.#bits[bit >>> 3] ?? 0) >>> (bit & 7)) & 1) === 1;
-  }
 }
 
 function gramAt(bytes: Uint8Array, at: number): number {

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { createLeakScanner } from "./leak-scanner.ts";
 import { LeakText } from "./leak-text.ts";
 
-const scanner = createLeakScanner([{ kind: "secret", name: "key", value: "schlüssel-🔑🔒🔓-geheim" }]);
+const scanner = createLeakScanner([{ kind: "secret", name: "key", value: "schlüssel-🔑🔒🔓-geheim", isWhole: false }]);
 
 function streamed(pieces: readonly string[]): string {
   const text = new LeakText(scanner.stream());

@@ -17,6 +17,14 @@ export function refusalOfStatus(status: number): ProviderRefusal {
   return { code, retryable: false, hint: REFUSAL_HINTS[status] ?? hintOfOther(status) };
 }
 
+/**
+ * Its words are about the key, and may have a part of it. Those of any other answer may be the call's own, which a sandbox wrote: were a
+ * stretch of the key hidden in them, it could try the key out character by character.
+ */
+export function isAboutKey(status: number | undefined): boolean {
+  return status === 401 || status === 403;
+}
+
 /** Statuses that speak of the call's content rather than of who makes it. */
 const INPUT_REFUSALS: ReadonlySet<number> = new Set([400, 413, 422]);
 

@@ -7,9 +7,9 @@ import { createScrubber } from "./leak-scanner.ts";
 
 export type Redact = (text: string) => string;
 
-/** `secrets`: the configured ones. */
+/** `secrets`: the configured ones. For what only the owner reads: stretches of a secret are replaced too. */
 export function createRedactor(secrets: readonly string[]): Redact {
-  const scrub = createScrubber(secrets);
+  const scrub = createScrubber(secrets, false);
   return (text) => redactShapes(scrub(text));
 }
 

@@ -1,10 +1,20 @@
-/** Looks for what must not leave a sandbox in what is about to: the owner's secrets as they are now, and this turn's decoys. */
+/** Looks for what must not leave a sandbox in what is about to: the owner's secrets, and this turn's decoys. */
 import { RefusedError } from "../domain/errors.ts";
-import type { LeakStream } from "../domain/leak-scanner.ts";
+import type { Found, LeakStream } from "../domain/leak-scanner.ts";
 
 export type OpenLeakStream = () => LeakStream;
 
-/** Throws RefusedError SECRET_SHOWN or DECOY_TAKEN. */
+/** To the sandbox it says only that something was found; which it was is for the owner. */
+export class LeakRefusal extends RefusedError {
+  readonly ownersWords: string;
+
+  constructor({ kind, name }: Found) {
+    super(kind === "decoy" ? "DECOY_TAKEN" : "SECRET_SHOWN", `A ${kind} was about to leave the sandbox.`);
+    this.ownersWords = `The ${kind} ${name} was about to leave the sandbox.`;
+  }
+}
+
+/** Throws LeakRefusal SECRET_SHOWN or DECOY_TAKEN. */
 export function refuseLeaks(open: OpenLeakStream, text: string): void {
   const stream = open();
   stream.push(Buffer.from(text, "latin1"));
@@ -17,6 +27,8 @@ export async function* refuseLeaksIn(open: OpenLeakStream, body: AsyncIterable<U
   const stream = open();
   for await (const chunk of body) {
     const passed = stream.push(chunk);
+    // What waits may be a decoy, which is worse.
+    if (stream.found.length > 0) stream.end();
     refuseFound(stream);
     if (passed.length > 0) yield passed;
   }
@@ -32,9 +44,6 @@ export function withoutLeaks(open: OpenLeakStream, text: string): string {
 }
 
 function refuseFound({ found }: LeakStream): void {
-  const [first] = found;
-  if (first === undefined) return;
-  const decoy = found.find(({ kind }) => kind === "decoy");
-  if (decoy !== undefined) throw new RefusedError("DECOY_TAKEN", `The decoy ${decoy.name} was about to leave the sandbox.`);
-  throw new RefusedError("SECRET_SHOWN", `The secret ${first.name} was about to leave the sandbox.`);
+  const worst = found.find(({ kind }) => kind === "decoy") ?? found[0];
+  if (worst !== undefined) throw new LeakRefusal(worst);
 }

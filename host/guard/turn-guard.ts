@@ -19,7 +19,7 @@ import type { Secrets } from "../ports/secrets.ts";
 import { makeDecoys } from "../secrets/decoys.ts";
 import { leaseSealer } from "../secrets/lease-seal.ts";
 import { createLeaseDesk, type LeaseDesk } from "../secrets/leases.ts";
-import type { HostScreen } from "../secrets/screen.ts";
+import type { HostScreen, NamedValue } from "../secrets/screen.ts";
 import { screenDoors } from "../secrets/screened-doors.ts";
 import { SecretNews } from "./secret-news.ts";
 import { introduce } from "./introduction.ts";
@@ -51,6 +51,9 @@ export interface TurnGuard {
   close(): void;
 }
 
+/** Of one turn, by its own doors; the egress door counts alike ones together. */
+const MAX_LEAK_RECORDS = 32;
+
 export class Guards {
   readonly #o: GuardsOptions;
   readonly #leaseDesk: LeaseDesk;
@@ -78,7 +81,8 @@ export class Guards {
     const { policy, overrides, outside, secrets, audit, log, clock, randomBytes, limits } = this.#o;
     this.#secretNews.note();
     const bait = makeDecoys(randomBytes);
-    const screen = this.#o.screen.withDecoys(bait.values);
+    const given: NamedValue[] = [];
+    const screen = this.#o.screen.withDecoys(bait.values, given);
     const lent = this.#leaseDesk.open(caller);
     const note = (kind: AuditKind, subject: string, reason: string): void =>
       audit.record({ kind, decision: "denied", group: caller.folder, turn: caller.turnId, subject, reason });
@@ -105,6 +109,7 @@ export class Guards {
     });
     this.#open.add(egress);
     let isClosed = false;
+    let leaks = 0;
     return {
       leases: lent.leases,
       decoys: bait.files,
@@ -115,9 +120,20 @@ export class Guards {
             breach(where);
             note("decoy", where, "a decoy was in it; the turn was stopped");
           },
-          onLeak: (where, names) => note("leak", where, `held ${names.join(", ")}, which was taken out`),
+          onLeak: (where, names) => {
+            if (leaks < MAX_LEAK_RECORDS) note("leak", where, `held ${names.join(", ")}, which was taken out`);
+            if (leaks === MAX_LEAK_RECORDS) note("leak", "further places", `more than ${MAX_LEAK_RECORDS} of one turn are not recorded`);
+            leaks++;
+          },
         }),
-        redeem: (request) => lent.redeem(request),
+        redeem: (request) => {
+          const sealed = lent.redeem(request);
+          const ticket = Buffer.from(request.ticket, "base64");
+          const lease = lent.leases.find((one) => ticket.equals(Buffer.from(one.ticket, "base64")));
+          const value = lease === undefined ? undefined : secrets.reveal(lease.name);
+          if (lease !== undefined && value !== undefined) given.push({ name: lease.name, value });
+          return sealed;
+        },
         egress,
       }),
       close: () => {

@@ -5,7 +5,8 @@ import { createLeakScanner } from "../domain/leak-scanner.ts";
 import { redactShapes } from "../domain/redaction.ts";
 import { makeDecoys } from "./decoys.ts";
 
-const scannerOf = ({ values }: ReturnType<typeof makeDecoys>) => createLeakScanner(values.map((value) => ({ kind: "decoy", ...value })));
+const scannerOf = ({ values }: ReturnType<typeof makeDecoys>) =>
+  createLeakScanner(values.map((value) => ({ kind: "decoy", ...value, isWhole: false })));
 
 test("each file is below /tmp, as the wire wants it, and shown whole it is found", () => {
   const decoys = makeDecoys(randomBytes);

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { MemorySecrets } from "../adapters/memory/memory-secrets.ts";
-import { HostScreen } from "./screen.ts";
+import { HostScreen, type NamedValue } from "./screen.ts";
 
 const KEY = "correct-horse-battery";
 
@@ -15,7 +15,7 @@ test("the owner's secrets and the keys of models are found by name, and shapes o
   expect(screen.redact(`${KEY} ${shaped}`)).toBe("[secret] [secret]");
 });
 
-test("a secret is looked for from the moment it is set, a changed one as it is now, a removed one no longer", () => {
+test("a secret is looked for from the moment it is set, and goes on to be where it was changed or removed since the start", () => {
   const secrets = new MemorySecrets();
   const screen = new HostScreen(secrets, []);
   const redacted = () => screen.redact("first-secret-value another-one-42-altogether");
@@ -23,9 +23,48 @@ test("a secret is looked for from the moment it is set, a changed one as it is n
   secrets.set("key", "first-secret-value");
   expect(redacted()).toBe("[secret] another-one-42-altogether");
   secrets.set("key", "another-one-42-altogether");
-  expect(redacted()).toBe("first-secret-value [secret]");
+  expect(redacted()).toBe("[secret] [secret]");
   secrets.remove("key");
-  expect(redacted()).toBe("first-secret-value another-one-42-altogether");
+  expect(redacted()).toBe("[secret] [secret]");
+  expect(screen.scanner().finds("first-secret-value")).toEqual([{ kind: "secret", name: "key" }]);
+});
+
+test("of values that were changed or removed the newest 64 are looked for", () => {
+  const secrets = new MemorySecrets();
+  const screen = new HostScreen(secrets, []);
+  const nth = (n: number): string => `value-number-${100 + n}-of-key`;
+  for (let n = 0; n <= 65; n++) {
+    secrets.set("key", nth(n));
+    screen.scanner();
+  }
+  expect([0, 1, 2, 65].map((n) => screen.scanner().redact(nth(n)))).toEqual([nth(0), "[secret]", "[secret]", "[secret]"]);
+  secrets.set("key", nth(1));
+  expect([1, 2, 65].map((n) => screen.scanner().redact(nth(n)))).toEqual(["[secret]", "[secret]", "[secret]"]);
+});
+
+test("a sandbox, a chat and a model see a secret hidden only where all of it is, the owner's log where twelve characters are", () => {
+  const screen = new HostScreen(new MemorySecrets({ key: KEY, pin: "48151623" }), []);
+  const text = `${KEY.slice(0, -1)} 48151623 ${KEY}`;
+  const safe = `${KEY.slice(0, -1)} 48151623 [secret]`;
+  expect([screen.scanner().redact(text), screen.tell(text)]).toEqual([safe, safe]);
+  expect(screen.redact(text)).toBe("[secret] [secret] [secret]");
+});
+
+test("what a turn was lent is found by stretches from then on, in that turn alone", () => {
+  const screen = new HostScreen(new MemorySecrets({ key: KEY, pin: "48151623" }), []);
+  const lent: NamedValue[] = [];
+  const [ofTurn, ofAnother] = [screen.withDecoys([], lent), screen.withDecoys([])];
+  const text = `${KEY.slice(0, 14)} 48151623 ${KEY}`;
+  expect(ofTurn.scanner().redact(text)).toBe(`${KEY.slice(0, 14)} 48151623 [secret]`);
+  lent.push({ name: "key", value: KEY }, { name: "pin", value: "48151623" });
+  expect(ofTurn.scanner().redact(text)).toBe("[secret] [secret] [secret]");
+  expect(
+    ofTurn
+      .scanner()
+      .finds(text)
+      .map(({ name }) => name),
+  ).toEqual(["key", "pin"]);
+  expect(ofAnother.scanner().redact(text)).toBe(`${KEY.slice(0, 14)} 48151623 [secret]`);
 });
 
 test("the search is prepared once for the same values, not once a text", () => {
@@ -33,7 +72,7 @@ test("the search is prepared once for the same values, not once a text", () => {
   const screen = new HostScreen(secrets, []);
   const scanner = screen.scanner();
   expect(screen.scanner()).toBe(scanner);
-  secrets.set("other", "another-secret");
+  secrets.set("other", "another-secret-value");
   expect(screen.scanner()).not.toBe(scanner);
 });
 
@@ -48,11 +87,11 @@ test("a turn's screen finds its decoys beside the secrets, in texts and streams;
   const ofTurn = screen.withDecoys([{ name: "bait", value: "nobody-may-take-it" }]);
   const text = `${KEY} nobody-may-take-it`;
   const found = [
-    { kind: "decoy", name: "bait" },
     { kind: "secret", name: "key" },
+    { kind: "decoy", name: "bait" },
   ];
   expect(ofTurn.scanner().finds(text)).toEqual(found);
-  expect(ofTurn.redact(text)).toBe("[secret] [secret]");
+  expect(ofTurn.tell(text)).toBe("[secret] [secret]");
   const stream = ofTurn.openStream();
   const passed = [...Buffer.from(text)].map((byte) => Buffer.from(stream.push(Uint8Array.of(byte))).toString());
   expect(passed.join("") + Buffer.from(stream.end()).toString()).toBe("[secret] [secret]");

@@ -8,6 +8,8 @@ import { HostScreen } from "./screen.ts";
 import { screenDoors } from "./screened-doors.ts";
 
 const KEY = "correct-horse-battery";
+/** Lent to the turn, and redeemed. */
+const LENT = "lent-0123456789-abc";
 const BAIT = "nobody-may-take-it-42";
 const never = new AbortController().signal;
 
@@ -20,7 +22,11 @@ interface Seen {
   readonly leaks: string[];
 }
 
-function behindScreen(kept: Readonly<Record<string, string>> = { key: KEY }, bait: readonly string[] = [BAIT]): Seen {
+function behindScreen(
+  kept: Readonly<Record<string, string>> = { key: KEY },
+  bait: readonly string[] = [BAIT],
+  lent: readonly string[] = [LENT],
+): Seen {
   const calls: unknown[][] = [];
   const decoys: string[] = [];
   const leaks: string[] = [];
@@ -49,7 +55,10 @@ function behindScreen(kept: Readonly<Record<string, string>> = { key: KEY }, bai
     },
   };
   const secrets = new MemorySecrets(kept);
-  const screen = new HostScreen(secrets, []).withDecoys(bait.map((value) => ({ name: "bait", value })));
+  const screen = new HostScreen(secrets, []).withDecoys(
+    bait.map((value) => ({ name: "bait", value })),
+    lent.map((value) => ({ name: "lent", value })),
+  );
   const doors = screenDoors(inner, screen, {
     onDecoy: (where) => decoys.push(where),
     onLeak: (where, names) => leaks.push(`${names.join(", ")} in ${where}`),
@@ -89,7 +98,7 @@ const WAYS: readonly (readonly [where: string, say: (doors: AgentDoors, said: st
   ["the reason it gives up", (doors, said) => doors.event({ type: "failed", error: said, retryable: false })],
   ["what a tool came to", (doors, said) => doors.result(resultOf(said))],
   ["its answer", (doors, said) => doors.finish({ text: said })],
-  ["a call of send_message", (doors, said) => doors.tool("send_message", callOf({ text: said }))],
+  ["a call of a tool", (doors, said) => doors.tool("send_message", callOf({ text: said }))],
   ["a call of a model", (doors, said) => doors.model("m", promptOf(said), never)],
   ["a call of a model", (doors, said) => doors.anthropic?.(anthropicCall(said), never)],
 ];
@@ -178,14 +187,23 @@ describe("text that is streamed", () => {
     }
   });
 
-  test("is passed on before it ends, but for what may be the start of a find", () => {
+  test("is passed on before it ends, but for its last word, which may be the start of a find", () => {
     const seen = behindScreen();
-    seen.doors.event(text("hello, it is !"));
-    expect(deltas(seen)).toEqual(["hello, it is !"]);
-    seen.doors.event(text("correct-hor"));
-    expect(deltas(seen)).toEqual(["hello, it is !"]);
-    seen.doors.event(text("net!"));
-    expect(deltas(seen)).toEqual(["hello, it is !", "correct-hornet!"]);
+    seen.doors.event(text("hello, it is correct-hor"));
+    expect(deltas(seen)).toEqual(["hello, it is "]);
+    seen.doors.event(text("net! And"));
+    expect(deltas(seen)).toEqual(["hello, it is ", "correct-hornet! "]);
+  });
+
+  test("waits no longer and no shorter because it is the start of a secret", () => {
+    const [right, wrong] = ["say: correct-horse-bat", "say: corrupt-house-bat"].map((said) => {
+      const seen = behindScreen();
+      return [...said].map((character) => {
+        seen.doors.event(text(character));
+        return deltas(seen).join("").length;
+      });
+    });
+    expect(right).toEqual(wrong);
   });
 
   test.each<readonly [string, (doors: AgentDoors) => unknown]>([
@@ -203,21 +221,22 @@ describe("text that is streamed", () => {
     expect(seen.calls).toEqual([]);
     await say(seen.doors);
     expect(seen.calls[0]).toEqual(["event", text("correct-hor")]);
-    expect(seen.calls).toHaveLength(2);
+    seen.doors.boundary();
+    expect(seen.calls.filter(([name]) => name !== "boundary")).toHaveLength(_what === "a boundary" ? 1 : 2);
   });
 
   test("with a decoy in it, a character at a time, shows nothing of it", () => {
     const seen = behindScreen();
     expect(() => {
-      for (const character of `it is !${BAIT}!`) seen.doors.event(text(character));
+      for (const character of `it is ${BAIT} ok`) seen.doors.event(text(character));
     }).toThrow(RefusedError);
-    expect(deltas(seen).join("")).toBe("it is !");
+    expect(deltas(seen).join("")).toBe("it is ");
   });
 
   test("that waited when a decoy was found elsewhere is never passed on", () => {
     const seen = behindScreen();
     seen.doors.event(text("correct-hor"));
-    expect(() => seen.doors.event(text(`${BAIT}!`, 0))).toThrow(RefusedError);
+    expect(() => seen.doors.event(text(`${BAIT} ok`, 0))).toThrow(RefusedError);
     expect(() => seen.doors.boundary()).toThrow(RefusedError);
     expect(seen.calls).toEqual([]);
   });
@@ -274,7 +293,7 @@ test("a secret that cannot be told of stops its call, each time", () => {
 });
 
 test("a secret set while the turn runs is replaced from then on", () => {
-  const { doors, secrets, calls } = behindScreen({}, []);
+  const { doors, secrets, calls } = behindScreen({}, [], []);
   doors.result(resultOf(KEY));
   secrets.set("key", KEY);
   doors.result(resultOf(KEY));
@@ -300,7 +319,7 @@ describe("what has the shape of a key", () => {
 
 describe("where there is nothing to find", () => {
   test.each([
-    ["no secret is kept and no decoy laid out", () => behindScreen({}, [])],
+    ["no secret is kept and no decoy laid out", () => behindScreen({}, [], [])],
     ["nothing of one is in it", () => behindScreen()],
   ])("because %s, all is passed on as it came, the same things", async (_what, open) => {
     const { doors, calls } = open();
@@ -334,7 +353,7 @@ describe("where there is nothing to find", () => {
 
   test("a value no walk could end in is passed on where nothing is looked for, and refused where something is", async () => {
     const deep = callOf(JSON.parse(`${"[".repeat(50_000)}${"]".repeat(50_000)}`));
-    const { doors, calls } = behindScreen({}, []);
+    const { doors, calls } = behindScreen({}, [], []);
     await doors.tool("list_tasks", deep);
     expect(calls).toHaveLength(1);
     await expect(behindScreen().doors.tool("list_tasks", deep)).rejects.toThrow(/nested more than/);

@@ -2,7 +2,7 @@
  * A turn's own doors behind a screen: what comes from the sandbox reaches them without the owner's secrets, and not at all once a decoy was in it.
  *
  * Order: look through, then pass on. Where a secret is found a mark stands in its place, and the call goes on: the agent may have met it by
- * accident. Where a decoy is found nothing of the call reaches the turn, the store, a channel or a model, the owner is told first, and every
+ * accident. One that was not lent to this turn is found only whole: whoever writes part of it, or all but a character, sees no difference. Where a decoy is found nothing of the call reaches the turn, the store, a channel or a model, the owner is told first, and every
  * later call is refused: an honest program has no reason to read one.
  * Streamed text is passed on as it comes, but for what may be the start of a find; that waits for what follows, or for anything else the
  * sandbox says.
@@ -17,7 +17,7 @@ import type { Screen } from "./screen.ts";
 import { changeTexts } from "./texts-within.ts";
 
 export interface Sightings {
-  /** A decoy was in it; called before the call is refused. `where` is for the owner, as "a call of a model". */
+  /** A decoy was in it; called before the call is refused. `where` is for the owner, as "a call of a model"; none of its words are the sandbox's. */
   onDecoy(where: string): void;
   /** Secrets were in it and have been replaced; each once a place. */
   onLeak(where: string, names: readonly string[]): void;
@@ -34,7 +34,7 @@ export function screenDoors(doors: AgentDoors, screen: Screen, sightings: Sighti
       streamed.flush();
       if (event.type === "failed") {
         const error = gate.text("the reason it gives up", event.error);
-        return doors.event({ ...event, error: screen.redact(error) });
+        return doors.event({ ...event, error: screen.tell(error) });
       }
       // Names cannot be replaced and still be names; nothing is decided by these events.
       if (gate.isClean("a name it gives", namesIn(event))) doors.event(event);
@@ -61,7 +61,7 @@ export function screenDoors(doors: AgentDoors, screen: Screen, sightings: Sighti
       gate.mustBeOpen();
       streamed.flush();
       gate.mustBeClean("the name of a tool's call", [call.toolCallId, name]);
-      return doors.tool(name, gate.texts(`a call of ${name}`, call));
+      return doors.tool(name, gate.texts("a call of a tool", call));
     },
     async model(modelId, options, signal) {
       gate.mustBeOpen();

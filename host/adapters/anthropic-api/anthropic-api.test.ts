@@ -82,6 +82,22 @@ test("a refusal keeps its status, its kind and its words, but not the key in any
   });
 });
 
+test("words that may be the call's own, which a sandbox wrote, show no difference between a right guess of the key and a wrong one", async () => {
+  let [status, said] = [400, ""];
+  const url = await serve((_request, response) => {
+    response.writeHead(status).end(JSON.stringify({ type: "error", error: { type: "invalid_request_error", message: said } }));
+  });
+  for (status of [400, 413, 429, 500]) {
+    for (said of [KEY.slice(0, 14), KEY.slice(0, -1), KEY.slice(5), "hunter2"]) {
+      expect(JSON.parse(await read(await api(url, status === 429 ? "hunter2" : KEY).call(CALL, never)))).toMatchObject({
+        error: { message: said },
+      });
+    }
+    said = `it is ${KEY}`;
+    expect(await read(await api(url).call(CALL, never))).toContain('"it is [key]"');
+  }
+});
+
 test("a refusal that is no JSON, or a flood, becomes one sentence", async () => {
   const url = await serve((_request, response) => {
     response.writeHead(502, { "content-type": "text/html" });

@@ -1,6 +1,7 @@
 /** Anthropic's API over HTTP: adds the key, bounds time and bytes, and lets nothing of a refusal out that could hold the key. */
 import { ModelCallError } from "../../domain/errors.ts";
 import { createScrubber } from "../../domain/leak-scanner.ts";
+import { isAboutKey } from "../../domain/provider-refusal.ts";
 import type { AnthropicAnswer, AnthropicApi, AnthropicCall } from "../../ports/anthropic-api.ts";
 import type { Clock } from "../../ports/clock.ts";
 
@@ -27,7 +28,9 @@ const TOKEN_FEATURE = "oauth-2025-04-20";
 export function createAnthropicApi(options: AnthropicApiOptions): AnthropicApi {
   const { baseURL, apiKey, clock, firstTokenTimeoutMs, totalTimeoutMs } = options;
   const host = new URL(baseURL).host;
-  const scrub = createScrubber(apiKey === undefined ? [] : [apiKey]);
+  const keys = apiKey === undefined ? [] : [apiKey];
+  const scrub = createScrubber(keys, true);
+  const scrubOfKey = createScrubber(keys, false);
   const unreachable = (why: string, cause?: unknown): ModelCallError =>
     new ModelCallError("MODEL_UNREACHABLE", `${host} ${scrub(why)}.`, { retryable: true, cause });
 
@@ -54,7 +57,7 @@ export function createAnthropicApi(options: AnthropicApiOptions): AnthropicApi {
           redirect: "error",
           signal: ending.signal,
         });
-        if (!answer.ok) return await refusal(answer, scrub);
+        if (!answer.ok) return await refusal(answer, isAboutKey(answer.status) ? scrubOfKey : scrub);
         first.cancel();
         isRead = true;
         return passing(answer, bounded(answer, release));

@@ -5,13 +5,15 @@
  * print those. What is useful of it is copied, scrubbed and cut.
  */
 import { ModelCallError } from "../../domain/errors.ts";
-import { refusalOfStatus } from "../../domain/provider-refusal.ts";
+import { isAboutKey, refusalOfStatus } from "../../domain/provider-refusal.ts";
 
 export interface FailureSubject {
   readonly modelId: string;
   /** Where the provider is, for people. */
   readonly address: string;
   readonly scrub: (text: string) => string;
+  /** For words about the key. */
+  readonly scrubOfKey: (text: string) => string;
 }
 
 /** What we read of the library's errors and of a provider's error object; everything may be missing. */
@@ -29,9 +31,9 @@ interface FailureShape {
 export function describeFailure(error: unknown, subject: FailureSubject): ModelCallError {
   if (error instanceof ModelCallError) return error;
   const failure: FailureShape = typeof error === "object" && error !== null ? error : { message: error };
-  const say = (words: unknown): string => quote(words, subject.scrub);
   const where = `${subject.modelId}: ${subject.address}`;
   const status = statusOf(failure);
+  const say = (words: unknown): string => quote(words, isAboutKey(status) ? subject.scrubOfKey : subject.scrub);
   if (status !== undefined) {
     const { code, retryable, hint } = refusalOfStatus(status);
     return new ModelCallError(code, `${where} answered ${status}${say(wordsOf(failure))}.${waitOf(failure)}`, { hint, retryable });

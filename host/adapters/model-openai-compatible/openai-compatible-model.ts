@@ -39,11 +39,9 @@ export function createOpenAICompatibleModel(settings: OpenAICompatibleOptions): 
   const id = `${settings.name ?? "openai-compatible"}/${settings.modelId}`;
   const address = parseAddress(id, settings.baseURL);
   const headers = checkHeaders(id, settings);
-  const scrub = createScrubber([
-    ...address.searchParams.values(),
-    ...Object.values(headers).flatMap((value) => [value, withoutScheme(value)]),
-  ]);
-  const about = { modelId: id, address: scrub(address.origin + address.pathname), scrub };
+  const keys = [...address.searchParams.values(), ...Object.values(headers).flatMap((value) => [value, withoutScheme(value)])];
+  const scrubOfKey = createScrubber(keys, false);
+  const about = { modelId: id, address: scrubOfKey(address.origin + address.pathname), scrub: createScrubber(keys, true), scrubOfKey };
   let provider: Promise<OpenAICompatibleProvider> | undefined;
 
   return {

@@ -55,9 +55,8 @@ describe("the key", () => {
     encodeURIComponent(key),
     Buffer.from(key).toString("base64"),
     Buffer.from(key).toString("hex"),
-    key.slice(0, 20),
-    key.slice(-15),
   ];
+  const parts = (key: string): string[] => [key.slice(0, 20), key.slice(-15)];
   const echoes: readonly [string, (request: ProviderRequest, echo: string) => void][] = [
     ["in the message of a 401", ({ response }, echo) => answerJson(response, 401, { error: { message: `bad key ${echo} given` } })],
     ["in a 400 of its own form", ({ response }, echo) => answerJson(response, 400, { detail: [{ got: echo }] })],
@@ -90,18 +89,39 @@ describe("the key", () => {
       },
     ],
   ];
+  const printedOf = async (answer: (typeof echoes)[number][1], echo: string): Promise<string> => {
+    const { parts: said, error } = await outcome((request) => answer(request, echo), { headers: { "x-api-key": HEADER_KEY } });
+    expect(error).toBeInstanceOf(ModelCallError);
+    return [
+      inspect(error, { depth: null, showHidden: true }),
+      JSON.stringify(error),
+      String(error?.message),
+      String(error?.stack),
+      JSON.stringify(said ?? []),
+    ].join();
+  };
+
   test.each(echoes)("echoed %s is in nothing a log could print", async (_where, answer) => {
-    for (const echo of [...spellings(KEY), ...spellings(HEADER_KEY)]) {
-      const { parts, error } = await outcome((request) => answer(request, echo), { headers: { "x-api-key": HEADER_KEY } });
-      const printed = [
-        inspect(error, { depth: null, showHidden: true }),
-        JSON.stringify(error),
-        String(error?.message),
-        String(error?.stack),
-        JSON.stringify(parts ?? []),
-      ].join();
-      expect(error).toBeInstanceOf(ModelCallError);
-      for (const spelling of [...spellings(KEY), ...spellings(HEADER_KEY)]) expect(printed).not.toContain(spelling);
+    for (const key of [KEY, HEADER_KEY]) {
+      for (const echo of spellings(key)) {
+        const printed = await printedOf(answer, echo);
+        for (const spelling of spellings(key)) expect(printed).not.toContain(spelling);
+      }
+    }
+  });
+
+  test.each(echoes.filter(([where]) => /401|403/.test(where)))("is not in parts either where it is echoed %s", async (_where, answer) => {
+    for (const part of [...parts(KEY), ...parts(HEADER_KEY)]) expect(await printedOf(answer, part)).not.toContain(part);
+  });
+
+  test("is not told by what is hidden of an echo: with a right start and with a wrong one a refusal of the call's content is the same", async () => {
+    const told = async (guess: string): Promise<string | undefined> => {
+      const answer = ({ response }: ProviderRequest) => answerJson(response, 400, { error: { message: `no: ${guess}` } });
+      return (await outcome(answer, { headers: { "x-api-key": HEADER_KEY } })).error?.message.replace(/:\d+\//, "");
+    };
+    for (let end = 1; end < HEADER_KEY.length; end++) {
+      const [right, wrong] = [HEADER_KEY.slice(0, end), `${HEADER_KEY.slice(0, end - 1)}~`];
+      expect(await told(right)).toBe((await told(wrong))?.replace(wrong, right));
     }
   });
 
