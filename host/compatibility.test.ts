@@ -191,20 +191,20 @@ describe("a turn of the old agent", () => {
   test("that ends with an error is tried again, and its last words are the reason", async () => {
     await open();
     await sayAndRetry(script({ stderr: "out of luck" }, { exit: 3 }));
-    expect(texts()).toEqual([`${NOTICE_MARK} I could not finish this: The agent exited with code 3: out of luck`]);
+    expect(texts()).toEqual([`${NOTICE_MARK} I could not finish this: “The agent exited with code 3: out of luck”`]);
     expect(outcomes()).toEqual(["failed", "failed"]);
   });
 
   test("that says something and then fails has said it", async () => {
     await open();
     await say(script({ reply: "half of it" }, { error: "no luck" }));
-    expect(texts()).toEqual(["half of it", `${NOTICE_MARK} I could not finish this: no luck`]);
+    expect(texts()).toEqual(["half of it", `${NOTICE_MARK} I could not finish this: “no luck”`]);
   });
 
   test("that fails after it said something is not tried again, so nothing is said twice", async () => {
     await open();
     await say(script({ file: "messages/1.json", body: { type: "message", chatJid: "memory:main", text: "on it" } }, { error: "no luck" }));
-    expect(texts()).toEqual(["on it", `${NOTICE_MARK} I could not finish this: no luck`]);
+    expect(texts()).toEqual(["on it", `${NOTICE_MARK} I could not finish this: “no luck”`]);
   });
 
   test("whose conversation is gone begins a new one, once", async () => {
@@ -216,7 +216,7 @@ describe("a turn of the old agent", () => {
     await until(() => inputs.length === 3);
     expect(inputs.map(({ sessionId }) => sessionId)).toEqual([undefined, "abc", undefined]);
     await host.stopTurns({ all: true });
-    expect(store.runs().at(1)).toMatchObject({ outcome: "failed", error: "exited with code 1" });
+    expect(store.runs().at(1)).toMatchObject({ outcome: "failed", error: "“exited with code 1”" });
   });
 
   test("of a task has its notice, is no part of the group's conversation, and its result is the task's", async () => {

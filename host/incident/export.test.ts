@@ -97,6 +97,7 @@ test("with --json it says what it wrote; without a log it says so; of a time in 
     until: "2026-05-06T00:00:00.000Z",
     withTexts: false,
     counts: { turns: 0, runs: 0, journal: 0, outbox: 0, inbox: 0, occurrences: 0 },
+    notTakenOut: [],
   });
   expect(readFileSync(join(given.out ?? "", "log.txt"), "utf8")).toMatch(/^No log: /);
   expect(await replayScenarios([], { dir: join(given.out ?? "", "scenarios") })).toBe(0);

@@ -4,7 +4,7 @@
  */
 import { MAIN_FOLDER } from "../domain/group.ts";
 import type { Redact } from "../domain/redaction.ts";
-import { visibleReply } from "../domain/reply.ts";
+import { partsOfReply, visibleReply } from "../domain/reply.ts";
 import { SubstringIndex } from "./substring-index.ts";
 
 type IdKind = "message" | "task" | "session" | "call" | "tool";
@@ -41,7 +41,6 @@ export interface PlaceholderOptions {
 /** Shorter ones are everyday words; replacing them in an error would hide what went wrong and nothing else. */
 const SHORTEST = { text: 8, name: 3, id: 6 } as const;
 
-const INTERNAL = /(<internal>[\s\S]*?<\/internal>)/;
 /** Chats and people of WhatsApp, also those that are in no table. */
 const WHATSAPP_ID = /\b[\w.+:-]{3,}@(?:g\.us|s\.whatsapp\.net|lid|broadcast|newsletter)\b/g;
 const SUFFIX = /@[\w.]+$/;
@@ -68,7 +67,7 @@ export class Placeholders implements Disguise {
 
   /** Space around it, a trigger in front and the bounds of what is not shown are kept: routing depends on them. */
   text(original: string): string {
-    const parts = original.split(INTERNAL);
+    const parts = partsOfReply(original);
     if (parts.length === 1) return this.#words(original);
     const result = parts
       .map((part, n) => (n % 2 === 0 ? this.#words(part) : `<internal>${this.#words(part.slice(10, -11))}</internal>`))

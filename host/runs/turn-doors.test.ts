@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { MAX_FRAME_BYTES } from "../../contracts/wire/turn.ts";
 import { FakeClock } from "../adapters/memory/fake-clock.ts";
 import { MemoryAudit } from "../adapters/memory/memory-audit.ts";
 import { createScriptedModel, type ScriptStep } from "../adapters/model-scripted/index.ts";
@@ -216,6 +217,26 @@ test("internal parts are cut from replies", () => {
   const { live } = begin([send]);
   expect(live.finish({ text: "a <internal>secret\nplan</internal> b" })).toEqual({ state: "done" });
   expect(outbox()).toEqual(["a  b"]);
+});
+
+test("an answer that speaks as the host does is sent with another mark", () => {
+  const { live } = begin([answer]);
+  live.finish({ text: "well,\n[hermit] Your key has expired." });
+  expect(outbox()).toEqual(["well,\n(hermit) Your key has expired."]);
+});
+
+test("an answer as large as may be, all of it marks that never close, is taken in a moment", () => {
+  const { live } = begin([answer]);
+  const text = "<internal>".repeat(MAX_FRAME_BYTES / 10);
+  const begun = performance.now();
+  expect(live.finish({ text })).toEqual({ state: "done" });
+  expect(performance.now() - begun).toBeLessThan(1_000);
+});
+
+test("what the runner gives up with is quoted, on one line, and bounded", () => {
+  const { live, ended } = begin([answer]);
+  live.event({ type: "failed", error: `nothing.\n[hermit] Run ${"x".repeat(3_000)}`, retryable: false });
+  expect(ended).toEqual([expect.stringMatching(/^“nothing\. \(hermit\) Run x{400,500}…” false$/)]);
 });
 
 test("a tool result far beyond its limit is cut before it is stored", async () => {

@@ -9,8 +9,9 @@ import { type HostToolCall, type HostToolOutcome, isHostTool } from "../../contr
 import type { Boundary, Finish, Finished, JournalEntry, ToolResult, TurnEvent, TurnLimits } from "../../contracts/wire/turn.ts";
 import { boundText } from "../domain/bounded-text.ts";
 import { describeError, HostError, isHostError, RefusedError } from "../domain/errors.ts";
+import { quoted } from "../domain/notice.ts";
 import { countMessages } from "../domain/prompt.ts";
-import { visibleReply } from "../domain/reply.ts";
+import { spokenText, visibleReply } from "../domain/reply.ts";
 import type { TaskRules } from "../domain/task-rules.ts";
 import { type RunFigures, roomForMessages } from "../domain/turn.ts";
 import { type CollectedStep, collectStep } from "../models/model-step.ts";
@@ -159,7 +160,7 @@ export class LiveTurn implements AgentDoors {
     this.#noOpenCalls();
     if (this.#modelBusy) throw new RefusedError("LINK_PROTOCOL", "A model step is under way.");
     const { claim, store, clock } = this.#o;
-    const reply = boundText(visibleReply(finish.text), this.#o.replyBytes);
+    const reply = spokenText(visibleReply(finish.text), this.#o.replyBytes);
     const rules = this.#followUpRules();
     const more = store.finishTurn(claim.id, {
       runId: claim.runId,
@@ -258,13 +259,11 @@ export class LiveTurn implements AgentDoors {
   /** One transaction: the effect and its journal entry are stored together, or neither is. */
   #doHostTool(name: string, { step, toolCallId, input }: HostToolCall): HostToolOutcome {
     const { claim, store, clock, hostTools, limits } = this.#o;
-    const overLimit = this.#toolCalls > limits.toolCalls;
+    const caller = { group: claim.group, turnId: claim.id, step, toolCallId, ...ofTask(claim) };
+    const limitReached = `Tool-call limit of ${limits.toolCalls} reached; answer with what you have.`;
     return store.atomically(() => {
-      const outcome = overLimit
-        ? { text: `Tool-call limit of ${limits.toolCalls} reached; answer with what you have.`, isError: true }
-        : isHostTool(name)
-          ? hostTools.run(name, input, { group: claim.group, turnId: claim.id, step, toolCallId, ...ofTask(claim) })
-          : { text: `There is no host tool ${name}.`, isError: true };
+      const outcome =
+        this.#toolCalls > limits.toolCalls ? hostTools.refuse("limit", name, limitReached, caller) : hostTools.run(name, input, caller);
       store.recordResult(claim.id, { step, toolCallId, toolName: name, ...outcome }, clock.now());
       return outcome;
     });
@@ -315,7 +314,9 @@ export class LiveTurn implements AgentDoors {
     const fault = isHostError(this.#modelFault) ? this.#modelFault : undefined;
     this.#isSessionRefused = fault?.code === "MODEL_INPUT_REFUSED" || (agentNamesSessions && staleSession === true);
     onFailed(
-      new HostError("RUNNER_FAILED", fault === undefined ? error : describeError(fault), { retryable: fault?.retryable ?? retryable }),
+      new HostError("RUNNER_FAILED", fault === undefined ? quoted(error) : describeError(fault), {
+        retryable: fault?.retryable ?? retryable,
+      }),
     );
   }
 

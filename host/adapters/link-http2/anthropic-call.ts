@@ -9,13 +9,14 @@ import { ANTHROPIC_HEADERS, type AnthropicPath } from "../../../contracts/wire/a
 import type { AnthropicCall } from "../../ports/anthropic-api.ts";
 import { DoorRefusal } from "./answers.ts";
 import { parseJson } from "./request-body.ts";
+import { listOf } from "./untrusted-json.ts";
 
 /** Where a service reads content from elsewhere (`url`, `file`), and not from the call. */
 const OWN_SOURCES: readonly unknown[] = ["base64", "text", "content"];
 
 const Content = z.union([
   z.string(),
-  z.array(z.looseObject({ type: z.string() })).refine((blocks) => blocks.every(isOwn), "files are sent as base64, not fetched"),
+  listOf(z.looseObject({ type: z.string() })).refine((blocks) => blocks.every(isOwn), "files are sent as base64, not fetched"),
 ]);
 
 const Tool = z.looseObject({
@@ -26,7 +27,7 @@ const Tool = z.looseObject({
 
 const Body = z.object({
   model: z.string().min(1).max(200),
-  messages: z.array(z.object({ role: z.enum(["user", "assistant", "system"]), content: Content })),
+  messages: listOf(z.object({ role: z.enum(["user", "assistant", "system"]), content: Content })),
   system: Content.optional(),
   max_tokens: z.int().positive().optional(),
   metadata: z.unknown().optional(),
@@ -36,7 +37,7 @@ const Body = z.object({
   top_k: z.number().optional(),
   top_p: z.number().optional(),
   thinking: z.unknown().optional(),
-  tools: z.array(Tool).max(256).optional(),
+  tools: listOf(Tool, { most: 256 }).optional(),
   tool_choice: z.unknown().optional(),
   context_management: z.unknown().optional(),
   output_config: z.unknown().optional(),

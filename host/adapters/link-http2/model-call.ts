@@ -11,15 +11,17 @@
 import * as z from "zod";
 import { EARLIER, isEarlier } from "../../../contracts/wire/model.ts";
 import type { ModelCallOptions } from "../../ports/model.ts";
+import { listOf } from "./untrusted-json.ts";
 
-const MAX_BASE64_CHECK = /^[A-Za-z0-9+/_-]*={0,2}$/;
+/** Looked for, instead of matching the whole: that would be tried again from each of millions of characters. */
+const NOT_BASE64 = /[^A-Za-z0-9+/_=-]|=[^=]|={3}/;
 
-const ProviderOptions = z.record(z.string(), z.record(z.string(), z.unknown()));
+const ProviderOptions = z.record(z.string(), z.unknown()).refine((options) => Object.values(options).every(isRecord), "each holds fields");
 const replayed = { providerOptions: ProviderOptions.optional() };
 
 const InlineBytes = z
   .string()
-  .refine((text) => MAX_BASE64_CHECK.test(text), "files are sent as base64")
+  .refine((text) => !NOT_BASE64.test(text), "files are sent as base64")
   .transform((text) => new Uint8Array(Buffer.from(text, "base64")));
 const FileData = z.discriminatedUnion("type", [
   z.object({ type: z.literal("data"), data: InlineBytes }),
@@ -36,7 +38,7 @@ const ToolOutput = z.discriminatedUnion("type", [
   z.object({ type: z.literal("json"), value: z.unknown() }),
   z.object({ type: z.literal("error-json"), value: z.unknown() }),
   z.object({ type: z.literal("execution-denied"), reason: z.string().optional() }),
-  z.object({ type: z.literal("content"), value: z.array(z.discriminatedUnion("type", [Text, File])) }),
+  z.object({ type: z.literal("content"), value: listOf(z.discriminatedUnion("type", [Text, File])) }),
 ]);
 
 const AssistantContent = z.discriminatedUnion("type", [
@@ -56,11 +58,11 @@ const Message = z.object({
 
 const PromptMessage = z.discriminatedUnion("role", [
   z.object({ role: z.literal("system"), content: z.string() }),
-  Message.extend({ role: z.literal("user"), content: z.array(z.discriminatedUnion("type", [Text, File])) }),
-  Message.extend({ role: z.literal("assistant"), content: z.array(AssistantContent) }),
+  Message.extend({ role: z.literal("user"), content: listOf(z.discriminatedUnion("type", [Text, File])) }),
+  Message.extend({ role: z.literal("assistant"), content: listOf(AssistantContent) }),
   Message.extend({
     role: z.literal("tool"),
-    content: z.array(z.object({ type: z.literal("tool-result"), toolCallId: z.string(), toolName: z.string(), output: ToolOutput })),
+    content: listOf(z.object({ type: z.literal("tool-result"), toolCallId: z.string(), toolName: z.string(), output: ToolOutput })),
   }),
 ]);
 
@@ -75,8 +77,8 @@ const FunctionTool = z.object({
 });
 
 const SandboxModelCall = z.object({
-  prompt: z.array(PromptMessage).min(1),
-  tools: z.array(FunctionTool).max(256).optional(),
+  prompt: listOf(PromptMessage, { least: 1 }),
+  tools: listOf(FunctionTool, { most: 256 }).optional(),
   toolChoice: z
     .discriminatedUnion("type", [
       z.object({ type: z.enum(["auto", "none", "required"]) }),
@@ -89,7 +91,7 @@ const SandboxModelCall = z.object({
   topK: z.number().optional(),
   presencePenalty: z.number().optional(),
   frequencyPenalty: z.number().optional(),
-  stopSequences: z.array(z.string()).max(16).optional(),
+  stopSequences: listOf(z.string(), { most: 16 }).optional(),
   seed: z.int().optional(),
   responseFormat: z
     .discriminatedUnion("type", [
@@ -108,3 +110,7 @@ const SandboxModelCall = z.object({
 /** File bytes come out decoded; what is not on the list is dropped, what may not be there at all is refused. */
 // JSON is `unknown` to zod and `JSONValue` to the library: the one difference the assertion covers.
 export const modelCallSchema = SandboxModelCall as unknown as z.ZodType<ModelCallOptions>;
+
+function isRecord(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

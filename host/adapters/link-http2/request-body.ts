@@ -2,6 +2,8 @@
 import type { ServerHttp2Stream } from "node:http2";
 import type * as z from "zod";
 import { DoorRefusal } from "./answers.ts";
+import { GatheredBytes } from "./gathered-bytes.ts";
+import { parseUntrusted } from "./untrusted-json.ts";
 
 export class BodyBudget {
   private used = 0;
@@ -14,7 +16,7 @@ export class BodyBudget {
 
   /** Returns what was read and the release of its share. Throws DoorRefusal (413, 429, 400), having released. */
   async read(stream: ServerHttp2Stream): Promise<{ body: Buffer; release: () => void }> {
-    const chunks: Buffer[] = [];
+    const gathered = new GatheredBytes(this.bodyBytes);
     let bytes = 0;
     try {
       for await (const chunk of stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
@@ -22,10 +24,10 @@ export class BodyBudget {
         this.used += chunk.length;
         if (bytes > this.bodyBytes) throw new DoorRefusal(413, `A request body may be ${this.bodyBytes} bytes; this one is larger.`);
         if (this.used > this.inFlightBytes) throw new DoorRefusal(429, "Too many large requests at once; wait for an answer first.");
-        chunks.push(chunk);
+        gathered.add(chunk);
       }
       if (stream.aborted || stream.rstCode !== 0) throw new DoorRefusal(400, "The request was broken off.");
-      return { body: Buffer.concat(chunks), release: once(() => (this.used -= bytes)) };
+      return { body: gathered.take(), release: once(() => (this.used -= bytes)) };
     } catch (error) {
       this.used -= bytes;
       throw error;
@@ -43,20 +45,7 @@ function once(action: () => void): () => void {
 
 /** Parses untrusted JSON. Throws DoorRefusal 400 naming the first thing wrong. */
 export function parseJson<T>(schema: z.ZodType<T>, body: Buffer): T {
-  let value: unknown;
-  try {
-    value = JSON.parse(body.toString("utf8"));
-  } catch {
-    throw new DoorRefusal(400, "The body is not JSON.");
-  }
-  const parsed = schema.safeParse(value);
-  if (!parsed.success) throw new DoorRefusal(400, firstIssue(parsed.error));
-  return parsed.data;
-}
-
-function firstIssue(error: z.ZodError): string {
-  const issue = error.issues[0];
-  if (issue === undefined) return "The body has the wrong shape.";
-  const where = issue.path.length === 0 ? "The body" : `\`${issue.path.map(String).join(".").slice(0, 120)}\``;
-  return `${where} is wrong: ${issue.message.slice(0, 300)}.`;
+  const parsed = parseUntrusted(schema, body);
+  if ("wrong" in parsed) throw new DoorRefusal(400, `The body ${parsed.wrong}.`);
+  return parsed.value;
 }

@@ -2,13 +2,15 @@
 import type { ServerHttp2Stream } from "node:http2";
 import { TurnEvent, type TurnFeed } from "../../../contracts/wire/turn.ts";
 import { SandboxError } from "../../domain/errors.ts";
+import { GatheredBytes } from "./gathered-bytes.ts";
+import { parseUntrusted } from "./untrusted-json.ts";
 
 /** Cuts a byte stream into lines; holds at most one unfinished line of `maxBytes`. */
 class LineCutter {
-  private held: Buffer[] = [];
-  private heldBytes = 0;
+  private readonly held: GatheredBytes;
   private readonly maxBytes: number;
   constructor(maxBytes: number) {
+    this.held = new GatheredBytes(maxBytes);
     this.maxBytes = maxBytes;
   }
 
@@ -17,25 +19,22 @@ class LineCutter {
     let from = 0;
     for (let at = chunk.indexOf(10); at !== -1; at = chunk.indexOf(10, from)) {
       this.hold(chunk.subarray(from, at));
-      const line = this.held.length === 1 ? this.held[0] : Buffer.concat(this.held);
-      this.held = [];
-      this.heldBytes = 0;
+      const line = this.held.take();
       from = at + 1;
-      if (line !== undefined && line.length > 0) yield line;
+      if (line.length > 0) yield line;
     }
-    if (from < chunk.length) this.hold(chunk.subarray(from));
+    this.hold(chunk.subarray(from));
   }
 
   get unfinished(): boolean {
-    return this.heldBytes > 0;
+    return this.held.length > 0;
   }
 
   private hold(piece: Buffer): void {
-    this.heldBytes += piece.length;
-    if (this.heldBytes > this.maxBytes) {
+    if (this.held.length + piece.length > this.maxBytes) {
       throw new SandboxError("LINK_PROTOCOL", `a line on the turn feed is longer than ${this.maxBytes} bytes`);
     }
-    this.held.push(piece);
+    this.held.add(piece);
   }
 }
 
@@ -78,14 +77,11 @@ export function writeFrame(stream: ServerHttp2Stream, frame: TurnFeed): void {
   if (!stream.destroyed && !stream.writableEnded) stream.write(`${JSON.stringify(frame)}\n`);
 }
 
+/** What is wrong with it is for the log only: the words are the runner's. */
 function parseEvent(line: Buffer): TurnEvent {
-  let value: unknown;
-  try {
-    value = JSON.parse(line.toString("utf8"));
-  } catch (cause) {
-    throw new SandboxError("LINK_PROTOCOL", "a line on the turn feed is not JSON", { cause });
+  const parsed = parseUntrusted(TurnEvent, line);
+  if ("wrong" in parsed) {
+    throw new SandboxError("LINK_PROTOCOL", "a line on the turn feed is not a turn event", { cause: new Error(`It ${parsed.wrong}.`) });
   }
-  const parsed = TurnEvent.safeParse(value);
-  if (!parsed.success) throw new SandboxError("LINK_PROTOCOL", "a line on the turn feed is not a turn event", { cause: parsed.error });
-  return parsed.data;
+  return parsed.value;
 }
