@@ -80,7 +80,10 @@ describe("what a turn asks of the host", () => {
     test.store.registerGroup({ chat: "memory:fam", name: "Fam", folder: "fam", trigger: "@Andy", requiresTrigger: false }, 0);
     await test.start();
     await test.says("tell them", "fam");
-    expect(test.recorded).toEqual(["allowed tool of fam: send_message", "denied permission of fam: send_message"]);
+    expect(test.recorded).toEqual([
+      "allowed tool of fam: send_message → memory:fam",
+      "denied permission of fam: send_message → memory:main",
+    ]);
     expect(test.repliesIn("main")).toEqual([]);
   });
 

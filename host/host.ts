@@ -14,7 +14,7 @@ import type {
   StopRequest,
   StopResult,
 } from "../contracts/wire/control.ts";
-import { type HostToolOutcome, isHostTool } from "../contracts/wire/tools.ts";
+import type { HostToolOutcome } from "../contracts/wire/tools.ts";
 import { GroupQueue } from "./dispatch/group-queue.ts";
 import { describeError, HostError, RefusedError, StoreError } from "./domain/errors.ts";
 import { maybeSentNotice } from "./domain/notice.ts";
@@ -275,7 +275,7 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
     model: parts.model,
     ...(compatibility === undefined ? {} : { compatibility }),
     guards,
-    redact: (text) => screen.redact(text),
+    redact: (text) => screen.tell(text),
     clock,
     log,
     random: parts.random,
@@ -284,8 +284,8 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
     onReply: wakeDelivery,
     onTyping: (claim, on) => channelOf(claim)?.typing?.(claim.group.chat, on),
     onText: (claim, delta) => channelOf(claim)?.progress?.(claim.group.chat, delta),
+    onRunEnd: settleAudit,
     onTurnEnd: (claim, outcome) => {
-      settleAudit();
       if (claim.taskId !== null) armLater();
       if (outcome !== "done") failures++;
     },
@@ -389,7 +389,6 @@ export function createHost(parts: HostParts, settings: HostSettings): Host {
       const group = store.groupByFolder(folder);
       if (group === undefined)
         throw new RefusedError("GROUP_UNKNOWN", `No group ${folder} is registered.`, { hint: "`hermit status` lists them." });
-      if (!isHostTool(tool)) return { text: `There is no host tool ${tool}.`, isError: true };
       const outcome = store.atomically(() => hostTools.run(tool, input, { group, turnId: null, step: 0, toolCallId: "" }));
       wakeDelivery();
       return outcome;

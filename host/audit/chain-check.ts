@@ -63,6 +63,8 @@ export interface Verdict {
   readonly home: string | undefined;
 }
 
+const HARMLESS = "it can be no more than that Hermit ran, or this is asked, as another user, whose ~/.config/hermit/audit.key is another";
+
 interface Place {
   readonly seq: number;
   readonly hash: string;
@@ -179,7 +181,8 @@ export class ChainCheck {
     this.#key ??= key;
     this.#home ??= home;
     if (key !== this.#key) {
-      return this.#breakOff(seq, "key", `record ${seq} was signed with another key (${key}) than this log's (${this.#key})`);
+      const text = `record ${seq} was signed with another key (${key}) than this log's (${this.#key}); ${HARMLESS}`;
+      return this.#breakOff(seq, "key", text);
     }
     if (home !== this.#home) return this.#breakOff(seq, "home", `record ${seq} was signed on another home (${home})`);
     if (signature === undefined || !isSignedBy(key, hash, signature)) {

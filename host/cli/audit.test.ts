@@ -1,9 +1,10 @@
 /** `hermit audit`: what it says of a real home, beside a host that writes and without one. */
-import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { type AuditLog, auditFolder, auditKeyFile, openAuditLog } from "../adapters/audit-files/index.ts";
+import { openKey } from "../adapters/audit-files/key-file.ts";
 import { FakeClock } from "../adapters/memory/fake-clock.ts";
 import { openStore } from "../adapters/store-sqlite/index.ts";
 import type { AuditEntry } from "../ports/audit.ts";
@@ -120,10 +121,10 @@ describe("hermit audit verify", () => {
     store.close();
   });
 
-  test("of a home without one says that there is none, and makes nothing", async () => {
-    const { code, text } = await verify();
-    expect(code).toBe(0);
-    expect(text).toBe(`There is no audit log in ${home}.\n`);
+  test("of a home without one says that there is none, exits with 1, and makes nothing: a check of a mistyped home does not pass", async () => {
+    const { code, told, text } = await verify();
+    expect([code, told.ok, told.files]).toEqual([1, false, 0]);
+    expect(text).toBe(`There is no audit log in ${home}: no host has written one there. Name the home with --home.\n`);
     expect(readdirSync(owner)).toEqual([]);
   });
 
@@ -179,6 +180,17 @@ describe("hermit audit verify", () => {
     await written(denied("a"));
     writeFileSync(join(auditFolder(home), "audit.pub"), `${"ab".repeat(32)}\n`);
     expect(await verify()).toMatchObject({ code: 1, told: { findings: [{ file: "audit.pub", wrong: "key" }] } });
+  });
+
+  test("asked as another user, with a key of their own, says that this may be all there is to it", async () => {
+    await written(denied("a"));
+    const keyFile = auditKeyFile({ home, ownersFolder: owner });
+    rmSync(keyFile);
+    openKey(keyFile).secret.fill(0);
+    const { code, text } = await verify();
+    expect(code).toBe(1);
+    expect(text).toMatch(/record 2 was signed with another key .*as another user, whose ~\/\.config\/hermit\/audit\.key is another\./);
+    expect(text).toMatch(/audit\.pub does not belong .*as that user\./);
   });
 
   test("compares with the home's public key where the owner's key is not there, and says so where it may not be used", async () => {
@@ -254,6 +266,7 @@ describe("hermit audit export", () => {
     await written(denied("a"), denied("b"));
     const file = join(owner, "log.ndjson");
     await auditExport(file, { home });
+    expect(complained).toBe(`hermit: 3 lines of the log, ${statSync(file).size} bytes, written to ${file}.\n`);
     rmSync(home, { recursive: true });
     expect(await verify({ file })).toMatchObject({ code: 0, told: { ok: true, records: 3, signed: 3, head: { count: 3 } } });
     const text = readFileSync(file, "utf8");
@@ -274,6 +287,7 @@ describe("hermit audit export", () => {
     const [header = "", ...rest] = lines(said);
     expect(JSON.parse(header)).toMatchObject({ hermit: "audit-export", v: 1, head: { count: 2 } });
     expect(rest.join("")).toBe(readFileSync(logFile(), "utf8"));
+    expect(complained).toBe(`hermit: 2 lines of the log, ${Buffer.byteLength(said)} bytes, written to standard output.\n`);
   });
 
   test("overwrites nothing, and leaves nothing where it failed", async () => {

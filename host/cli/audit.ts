@@ -35,14 +35,17 @@ export interface TailOptions extends GlobalOptions {
   readonly json?: boolean;
 }
 
+const NAME_HOME = "Name the home with --home.";
 const DEFAULT_LINES = 20;
 const MAX_LINES = 10_000;
+/** The harmless cause. */
+const ANOTHER_USER = "this is another user than Hermit runs as, with a key of their own: then judge it as that user";
 
-/** Exit code 1: the log is not what was written. */
+/** Exit code 1: the log is not what was written, or there is none. */
 export async function auditVerify(options: VerifyOptions): Promise<number> {
   const { config } = await loadConfigForCli(options);
   const judged = options.file === undefined ? judgeHome(config) : judgeExport(options.file);
-  const isSound = judged.findings.length === 0;
+  const isSound = judged.findings.length === 0 && judged.files !== 0;
   if (options.json === true) process.stdout.write(`${visible(JSON.stringify({ ok: isSound, ...judged }))}\n`);
   else process.stdout.write(describe(judged));
   return isSound ? 0 : EXIT_FAILED;
@@ -65,13 +68,23 @@ export async function auditExport(to: string, options: GlobalOptions): Promise<v
   const { config } = await loadConfigForCli(options);
   const folder = auditFolder(config.home);
   if (listFiles(folder).length === 0) {
-    throw new HostError("AUDIT_BROKEN", `There is no audit log in ${config.home}.`, { hint: "Name the home with --home." });
+    throw new HostError("AUDIT_BROKEN", `There is no audit log in ${config.home}.`, { hint: NAME_HOME });
   }
   const { instance, head } = readKnownEnd(config.home);
   const { key } = keysOf(config, folder);
   const header = { at: new Date().toISOString(), home: instance ?? null, key: key ?? null, head: head ?? null };
-  if (to === "-") exportLog(folder, header, (bytes) => void process.stdout.write(bytes));
-  else exportToFile(to, (write) => exportLog(folder, header, write));
+  let [lines, length] = [0, 0];
+  const counted = (write: (bytes: Buffer) => void) => (bytes: Buffer) => {
+    lines++;
+    length += bytes.length;
+    write(bytes);
+  };
+  const exportBy = (write: (bytes: Buffer) => void): void => exportLog(folder, header, counted(write));
+  if (to === "-") exportBy((bytes) => void process.stdout.write(bytes));
+  else exportToFile(to, exportBy);
+  const place = to === "-" ? "standard output" : to;
+  // The first line is the export's own.
+  process.stderr.write(`hermit: ${lines - 1} lines of the log, ${length} bytes, written to ${visible(place)}.\n`);
 }
 
 interface Judged extends Verdict {
@@ -120,7 +133,7 @@ function keysOf(
     own?.secret.fill(0);
     if (own === undefined || stated === undefined || own.publicKey === stated)
       return { key: own?.publicKey ?? stated, findings: [], notes: [] };
-    const text = `audit.pub does not belong to the key ${file}: one of the two was put in the other's place`;
+    const text = `audit.pub does not belong to the key ${file}: one of the two was put in the other's place, or ${ANOTHER_USER}`;
     return { key: own.publicKey, findings: [{ seq: 0, file: "audit.pub", wrong: "key", text }], notes: [] };
   } catch (error) {
     if (!isHostError(error)) throw error;
@@ -130,7 +143,7 @@ function keysOf(
 
 function describe({ where, files, findings, notes, records, first, last, signed, key, head }: Judged): string {
   const lines: string[] = [];
-  if (files === 0 && findings.length === 0) lines.push(`There is no audit log in ${where}.`);
+  if (files === 0 && findings.length === 0) lines.push(noLog(where));
   else if (findings.length === 0) {
     const place = files === null ? "" : ` in ${files} file${files === 1 ? "" : "s"}`;
     const known = head === null ? "" : `; the database knows of ${head?.count}`;
@@ -147,6 +160,10 @@ function describe({ where, files, findings, notes, records, first, last, signed,
       "Whoever holds it could have written the log anew: compare it with the one you noted, and keep exports elsewhere.",
     );
   return `${lines.map(visible).join("\n")}\n`;
+}
+
+function noLog(home: string): string {
+  return `There is no audit log in ${home}: no host has written one there. ${NAME_HOME}`;
 }
 
 function describeRecord({ at, decision, kind, group, turn, subject, reason, times }: AuditRecord): string {

@@ -65,6 +65,46 @@ describe("a rule for a while", () => {
     expect(desk.list()).toMatchObject([{ rule: "example.net", expired: false }]);
   });
 
+  test("ends at its time also where the clock was set back, the last of several no later than the first", () => {
+    desk.allow(request);
+    desk.allow({ ...request, forMs: 2 * HOUR_MS });
+    desk.allow({ ...request, forMs: 30 * DAY_MS });
+    clock.advance(HOUR_MS / 2);
+    clock.jump(-DAY_MS);
+    const good = () => desk.all().flatMap(({ id, until }) => (until > clock.now() ? [id] : []));
+    const shown = () => desk.list().flatMap(({ id, expired }) => (expired ? [] : [id]));
+    clock.advance(HOUR_MS / 2);
+    expect([good(), shown(), ended]).toEqual([[2, 3], [2, 3], 1]);
+    clock.advance(HOUR_MS);
+    expect([good(), shown(), ended]).toEqual([[3], [3], 2]);
+    clock.advance(30 * DAY_MS - 2 * HOUR_MS);
+    clock.jump(-40 * DAY_MS);
+    expect([good(), shown(), ended]).toEqual([[], [], 3]);
+    expect(desk.list()[0]?.until).toBe(new Date(rows[0]?.until ?? 0).toISOString());
+  });
+
+  test("kept from an earlier host ends by itself, and one that had ended needs no timer", () => {
+    const now = clock.now();
+    const row = { folder: null, rule: "example.org", reason: "", createdAt: now };
+    rows = [
+      { ...row, id: 4, until: now + HOUR_MS },
+      { ...row, id: 5, until: now },
+    ];
+    desk.start();
+    expect(clock.armed).toBe(1);
+    clock.advance(HOUR_MS);
+    expect([desk.list().map(({ expired }) => expired), ended]).toEqual([[true, true], 1]);
+  });
+
+  test("no longer holds a timer when it is taken back or the host ends", () => {
+    desk.allow(request);
+    desk.allow(request);
+    desk.revoke(1);
+    expect(clock.armed).toBe(1);
+    desk.stop();
+    expect(clock.armed).toBe(0);
+  });
+
   test.each([
     ["no rule", { ...request, rule: "*" }, "CONFIG_INVALID"],
     ["an address with a path", { ...request, rule: "https://example.org/a" }, "CONFIG_INVALID"],

@@ -1,6 +1,7 @@
 /**
- * Rules for a while: what the owner lets through beside the policy, for a stated time and reason. They end by themselves, because each is
- * compared with the clock when it is used; what ended stays in the list for a week, so that a refusal can say so.
+ * Rules for a while: what the owner lets through beside the policy, for a stated time and reason. They end by themselves: each is compared
+ * with the clock when it is used, and has a timer, which a clock that is set back does not stretch while this host runs. What ended stays
+ * in the list for a week, so that a refusal can say so.
  */
 import { type AllowRequest, MAX_OVERRIDE_MS, type OverrideShown } from "../../contracts/wire/control.ts";
 import { RefusedError } from "../domain/errors.ts";
@@ -27,8 +28,10 @@ export interface OverrideDeskOptions {
 
 export class OverrideDesk {
   readonly #o: OverrideDeskOptions;
-
-  #timer: Timer | undefined;
+  /** By id, of those that have not ended. */
+  readonly #timers = new Map<number, Timer>();
+  /** Ids of those whose timer has fired, whatever the clock says. */
+  readonly #over = new Set<number>();
 
   constructor(options: OverrideDeskOptions) {
     this.#o = options;
@@ -36,20 +39,25 @@ export class OverrideDesk {
 
   /** From now on what ends by itself also ends the connections it alone allowed. */
   start(): void {
-    this.#arm();
+    const now = this.#o.clock.now();
+    for (const { id, until } of this.#o.store.overrides()) if (until > now) this.#arm(id, until - now);
   }
 
   stop(): void {
-    this.#timer?.cancel();
+    for (const timer of this.#timers.values()) timer.cancel();
+    this.#timers.clear();
   }
 
-  /** Also those that have ended, for a week. */
+  /** Also those that have ended, for a week: their `until` is never later than now. */
   all(): readonly Override[] {
-    return this.#o.store.overrides();
+    const now = this.#o.clock.now();
+    return this.#o.store
+      .overrides()
+      .map((override) => (this.#over.has(override.id) ? { ...override, until: Math.min(override.until, now) } : override));
   }
 
   list(): readonly OverrideShown[] {
-    return this.all().map((override) => this.#shown(override));
+    return this.#o.store.overrides().map((override) => this.#shown(override));
   }
 
   /** Throws RefusedError CONFIG_INVALID, GROUP_UNKNOWN; HostError AUDIT_BROKEN. Nothing is allowed then. */
@@ -63,8 +71,8 @@ export class OverrideDesk {
     if (forMs > MAX_OVERRIDE_MS)
       throw new RefusedError("CONFIG_INVALID", "A month is the longest.", { hint: "Put the rule into policy.toml." });
     const now = clock.now();
-    for (const { id, until } of this.all()) if (until + KEPT_MS < now) store.removeOverride(id);
-    if (this.all().length >= MOST) {
+    for (const { id, until } of store.overrides()) if (until + KEPT_MS < now) this.#remove(id);
+    if (store.overrides().length >= MOST) {
       throw new RefusedError("CONFIG_INVALID", `There are ${MOST} such rules already.`, {
         hint: "Take some back with `hermit egress revoke`, or put them into policy.toml.",
       });
@@ -80,20 +88,20 @@ export class OverrideDesk {
       reason: `the owner allowed it until ${new Date(until).toISOString()}: ${reason === "" ? "no reason given" : reason}`,
     });
     const id = store.addOverride({ folder: group, rule: text, reason, createdAt: now, until });
-    this.#arm();
+    this.#arm(id, forMs);
     return this.#shown({ id, folder: group, rule: text, reason, createdAt: now, until });
   }
 
   /** Throws RefusedError CONFIG_INVALID where there is none. Connections it alone allowed are ended. */
   revoke(id: number): void {
     const { store, audit, onEnded } = this.#o;
-    const found = this.all().find((override) => override.id === id);
+    const found = store.overrides().find((override) => override.id === id);
     if (found === undefined) {
       throw new RefusedError("CONFIG_INVALID", `There is no rule for a while with the number ${id}.`, {
         hint: "`hermit egress list` shows them.",
       });
     }
-    store.removeOverride(id);
+    this.#remove(id);
     onEnded();
     audit.record({
       kind: "override",
@@ -105,19 +113,27 @@ export class OverrideDesk {
     });
   }
 
-  #arm(): void {
+  #arm(id: number, leftMs: number): void {
     const { clock, onEnded } = this.#o;
-    this.#timer?.cancel();
-    const now = clock.now();
-    const next = Math.min(...this.all().flatMap(({ until }) => (until > now ? [until] : [])));
-    if (next === Number.POSITIVE_INFINITY) return;
-    this.#timer = clock.setTimer(Math.min(next - now, LONGEST_TIMER_MS), () => {
+    const waitMs = Math.min(leftMs, LONGEST_TIMER_MS);
+    const timer = clock.setTimer(waitMs, () => {
+      if (waitMs < leftMs) return this.#arm(id, leftMs - waitMs);
+      this.#timers.delete(id);
+      this.#over.add(id);
       onEnded();
-      this.#arm();
     });
+    this.#timers.set(id, timer);
+  }
+
+  #remove(id: number): void {
+    this.#timers.get(id)?.cancel();
+    this.#timers.delete(id);
+    this.#over.delete(id);
+    this.#o.store.removeOverride(id);
   }
 
   #shown({ id, rule, folder, reason, until }: Override): OverrideShown {
-    return { id, rule, group: folder, reason, until: new Date(until).toISOString(), expired: until <= this.#o.clock.now() };
+    const expired = this.#over.has(id) || until <= this.#o.clock.now();
+    return { id, rule, group: folder, reason, until: new Date(until).toISOString(), expired };
   }
 }

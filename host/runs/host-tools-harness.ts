@@ -2,7 +2,6 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { HostToolName } from "../../contracts/wire/tools.ts";
 import { FakeClock } from "../adapters/memory/fake-clock.ts";
 import { MemoryAudit } from "../adapters/memory/memory-audit.ts";
 import { openStore } from "../adapters/store-sqlite/index.ts";
@@ -72,14 +71,22 @@ export class ToolBench {
     };
   }
 
-  ask(folder: string, name: HostToolName, input: unknown) {
+  ask(folder: string, name: string, input: unknown) {
     return this.store.atomically(() => this.run(folder, name, input));
   }
 
   /** Inside a transaction of the caller. */
-  run(folder: string, name: HostToolName, input: unknown, more: { taskId?: string } = {}) {
+  run(folder: string, name: string, input: unknown, more: { taskId?: string } = {}) {
     const toolCallId = `call-${++this.#calls}`;
     return this.tools.run(name, input, { group: groupOf(folder), turnId: this.turns[folder] ?? -1, step: 0, toolCallId, ...more });
+  }
+
+  /** What was recorded of the calls so far. */
+  get records(): readonly string[] {
+    return this.audit.entries.map(({ decision, kind, group, turn, subject }) => {
+      const whose = turn === this.turns[group ?? ""] ? group : `${group} in no turn`;
+      return `${whose}: ${decision} ${kind} ${subject}`;
+    });
   }
 
   /** Id of a task of the group. */

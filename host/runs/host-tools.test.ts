@@ -311,3 +311,72 @@ describe("groups", () => {
     expect(store.groupByFolder("fam")).toMatchObject({ name: "Family", trigger: "@Robin", requiresTrigger: true });
   });
 });
+
+describe("the audit log", () => {
+  const records = () => bench.records;
+  const newGroup = { chat: "c:new", name: "New", folder: "new", trigger: "@Andy" };
+
+  test("has a record of each call that was done, with what it was done to", () => {
+    const id = schedule("fam");
+    ask("fam", "send_message", { text: "x" });
+    ask("main", "send_message", { text: "x", chat: "c:work" });
+    ask("main", "schedule_task", { ...hourly, chat: "c:work" });
+    ask("fam", "update_task", { task_id: id, prompt: "y" });
+    ask("main", "cancel_task", { task_id: id });
+    ask("main", "register_group", newGroup);
+    ask("fam", "list_tasks", {});
+    ask("main", "refresh_groups", {});
+    expect(records()).toEqual([
+      "fam: allowed tool schedule_task → c:fam",
+      "fam: allowed tool send_message → c:fam",
+      "main: allowed tool send_message → c:work",
+      "main: allowed tool schedule_task → c:work",
+      `fam: allowed tool update_task → ${id}`,
+      `main: allowed tool cancel_task → ${id}`,
+      "main: allowed tool register_group → new",
+      "fam: allowed tool list_tasks",
+      "main: allowed tool refresh_groups",
+    ]);
+  });
+
+  test("has a record of each call that was refused: by permission, also where the group hears that there is no such task", () => {
+    const id = schedule("work");
+    ask("fam", "cancel_task", { task_id: id });
+    ask("fam", "cancel_task", { task_id: "task-1-abcdef" });
+    ask("fam", "send_message", { text: "x", chat: "c:work" });
+    ask("fam", "register_group", newGroup);
+    ask("main", "send_message", { text: "x", chat: "sms:1" });
+    expect(records().slice(1)).toEqual([
+      `fam: denied permission cancel_task → ${id}`,
+      "fam: denied tool cancel_task → task-1-abcdef",
+      "fam: denied permission send_message → c:work",
+      "fam: denied permission register_group → new",
+      "main: denied tool send_message → sms:1",
+    ]);
+  });
+
+  test("has a record of input that is none, of a tool there is none of, and of a call beyond a limit, none of them long", () => {
+    ask("fam", "register_group", { nonsense: "x".repeat(10_000) });
+    expect(ask("fam", "toString", {})).toEqual({ text: "There is no host tool toString.", isError: true });
+    ask("fam", `rm_${"x".repeat(10_000)}`, {});
+    const fam = { group: groupOf("fam"), turnId: bench.turns["fam"] ?? 0, step: 0, toolCallId: "a" };
+    expect(bench.tools.refuse("limit", "send_message", "Enough.", fam)).toEqual({ text: "Enough.", isError: true });
+    expect(records()).toEqual([
+      "fam: denied tool register_group",
+      "fam: denied tool toString",
+      "fam: denied tool (10003 characters)",
+      "fam: denied limit send_message",
+    ]);
+  });
+
+  test("that cannot be written keeps every call from being done: nothing is sent, stored or asked of a platform", () => {
+    const id = schedule("fam");
+    bench.audit.isBroken = true;
+    const broken = expect.objectContaining({ code: "AUDIT_BROKEN" });
+    expect(() => ask("fam", "send_message", { text: "x" })).toThrow(broken);
+    expect(() => ask("fam", "cancel_task", { task_id: id })).toThrow(broken);
+    expect(() => ask("main", "register_group", newGroup)).toThrow(broken);
+    expect(() => ask("main", "refresh_groups", {})).toThrow(broken);
+    expect([sent(), store.task(id)?.status, store.groupByFolder("new"), bench.refreshed]).toEqual([[], "active", undefined, undefined]);
+  });
+});

@@ -2,21 +2,22 @@
  * The tool door: what the host does for a turn when its model asks.
  *
  * Identity is the turn's own group, known from the stream. Each command is parsed, then looked up in the authorization table, then
- * done; every call ends in words the agent can act on. All of it runs inside one transaction with the journal entry of the call, so
- * that a call is done once or not at all.
+ * done; every call, whatever came of it, leaves an audit record and ends in words the agent can act on. All of it runs inside one
+ * transaction with the journal entry of the call, so that a call is done once or not at all; what no transaction takes back is begun last.
  */
-import { HOST_TOOLS, type HostToolInput, type HostToolName, type HostToolOutcome } from "../../contracts/wire/tools.ts";
+import { HOST_TOOLS, type HostToolInput, type HostToolName, type HostToolOutcome, isHostTool } from "../../contracts/wire/tools.ts";
 import { type Command, isAllowed, type Target } from "../domain/authorization.ts";
-import { boundText, firstCharacters } from "../domain/bounded-text.ts";
+import { boundText } from "../domain/bounded-text.ts";
 import { type Group, isMain, isValidFolder } from "../domain/group.ts";
-import type { Task, TaskRun } from "../domain/task.ts";
+import { spokenText } from "../domain/reply.ts";
+import type { Task } from "../domain/task.ts";
 import type { TaskRules } from "../domain/task-rules.ts";
-import type { Audit } from "../ports/audit.ts";
-import type { KnownChat } from "../ports/chat-store.ts";
+import type { Audit, AuditKind } from "../ports/audit.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { Store } from "../ports/store.ts";
 import type { GroupSync } from "./group-sync.ts";
+import { describeChat, describeTask, describeTaskInFull, subjectOf } from "./host-tool-words.ts";
 
 export interface HostToolsOptions {
   readonly store: Store;
@@ -52,15 +53,17 @@ export interface Caller {
 
 /** Tasks one group may have that are not over. */
 const MAX_TASKS = 200;
-const PROMPT_EXCERPT = 80;
+/** Longer than the name of any tool, and what it can be done to. */
+const MAX_SUBJECT = 250;
+/** In the log; no sound call is refused in more words. */
+const MAX_REASON = 1_000;
 /** Of a task, as get_task shows them: two streaks of failures at the usual limit. */
 const RUNS_SHOWN = 10;
-const ERROR_EXCERPT = 200;
 /** Chats nobody registered that are shown; who looks for one is more likely to mean one that was active lately. */
 const MAX_OTHER_CHATS = 200;
 
-/** `isForbidden`: the authorization table says no. */
-type Answer = HostToolOutcome & { readonly isForbidden?: true };
+/** `isForbidden`: the authorization table says no. `last`: what is done once the call is recorded; its answer then counts. */
+type Answer = HostToolOutcome & { readonly isForbidden?: true; readonly last?: () => Answer };
 const done = (text: string): Answer => ({ text, isError: false });
 const refused = (text: string): Answer => ({ text, isError: true });
 
@@ -72,24 +75,33 @@ export class HostTools {
   }
 
   /** Does the call and returns its outcome. Inside a transaction of the caller; throws StoreError, and HostError AUDIT_BROKEN. */
-  run(name: HostToolName, input: unknown, caller: Caller): HostToolOutcome {
+  run(name: string, input: unknown, caller: Caller): HostToolOutcome {
+    if (!isHostTool(name)) return this.refuse("tool", name, `There is no host tool ${name}.`, caller);
     const parsed = HOST_TOOLS[name].input.safeParse(input);
     if (!parsed.success) {
       const issue = parsed.error.issues[0];
-      return refused(`Wrong input for ${name}: ${issue?.path.join(".") || "the input"}: ${issue?.message ?? "not as described"}.`);
+      const text = `Wrong input for ${name}: ${issue?.path.join(".") || "the input"}: ${issue?.message ?? "not as described"}.`;
+      return this.refuse("tool", name, text, caller);
     }
-    const { text, isError, isForbidden } = this.#dispatch(name, parsed.data, caller);
-    const { group, turnId } = caller;
-    if (isError) this.#o.log.info({ group: group.folder, turn: turnId, command: name, reason: text }, "a host tool was refused");
-    this.#o.audit.record({
-      kind: isForbidden === true ? "permission" : "tool",
-      decision: isError ? "denied" : "allowed",
-      group: group.folder,
-      turn: turnId,
-      subject: name,
-      reason: isError ? text : turnId === null ? "the owner asked for it" : "the group may do this",
-    });
+    const answer = this.#dispatch(name, parsed.data, caller);
+    const subject = subjectOf(name, parsed.data, caller.group);
+    if (answer.isError) return this.refuse(answer.isForbidden === true ? "permission" : "tool", subject, answer.text, caller);
+    this.#record("tool", "allowed", subject, caller.turnId === null ? "the owner asked for it" : "the group may do this", caller);
+    const { text, isError } = answer.last?.() ?? answer;
     return { text: boundText(text, this.#o.outputBytes), isError };
+  }
+
+  /** The outcome of a call that is not done, recorded. `subject`: the tool, and what it was to be done to. Throws HostError AUDIT_BROKEN. */
+  refuse(kind: "tool" | "permission" | "limit", subject: string, text: string, caller: Caller): HostToolOutcome {
+    const { group, turnId } = caller;
+    const command = unlessLong(subject, MAX_SUBJECT);
+    this.#o.log.info({ group: group.folder, turn: turnId, command, reason: unlessLong(text, MAX_REASON) }, "a host tool was refused");
+    this.#record(kind, "denied", command, text, caller);
+    return { text: boundText(text, this.#o.outputBytes), isError: true };
+  }
+
+  #record(kind: AuditKind, decision: "allowed" | "denied", subject: string, reason: string, { group, turnId }: Caller): void {
+    this.#o.audit.record({ kind, decision, group: group.folder, turn: turnId, subject, reason });
   }
 
   #dispatch(name: HostToolName, input: unknown, caller: Caller): Answer {
@@ -137,7 +149,7 @@ export class HostTools {
     const no = this.#mayNot(caller, "send_message", isOwn ? "own" : "other");
     if (no !== undefined) return no;
     if (!isOwn && !this.#o.isServed(chat)) return refused(`No connected channel serves ${chat}. list_groups shows the chats.`);
-    const bounded = boundText(text, this.#o.replyBytes);
+    const bounded = spokenText(text, this.#o.replyBytes);
     const now = this.#o.clock.now();
     if (turnId === null) this.#o.store.say(isOwn ? group.chat : chat, bounded, now);
     else this.#o.store.putReply(turnId, { step, toolCallId, text: bounded, ...(isOwn ? {} : { chat }) }, now);
@@ -187,17 +199,16 @@ export class HostTools {
   #listTasks(caller: Caller): Answer {
     const everyone = this.#mayNot(caller, "list_tasks", "other") === undefined;
     const tasks = this.#o.store.tasks(everyone ? undefined : caller.group.folder);
-    return done(tasks.length === 0 ? "There are no tasks." : tasks.map((task) => describe(task)).join("\n"));
+    return done(tasks.length === 0 ? "There are no tasks." : tasks.map((task) => describeTask(task)).join("\n"));
   }
 
   /** Another group's task is refused in the same words as one that does not exist, so that ids cannot be probed. */
   #find(command: Command, id: string, caller: Caller): Task | Answer {
     const task = this.#o.store.task(id);
     const isOwn = task?.folder === caller.group.folder;
-    if (task === undefined || this.#mayNot(caller, command, isOwn ? "own" : "other") !== undefined) {
-      return refused(`There is no task ${id} here. list_tasks shows them.`);
-    }
-    return task;
+    const isForbidden = task !== undefined && this.#mayNot(caller, command, isOwn ? "own" : "other") !== undefined;
+    if (task !== undefined && !isForbidden) return task;
+    return { ...refused(`There is no task ${id} here. list_tasks shows them.`), ...(isForbidden ? { isForbidden } : {}) };
   }
 
   #onTask(command: "get_task" | "pause_task" | "resume_task" | "cancel_task" | "run_task_now", id: string, caller: Caller): Answer {
@@ -206,7 +217,7 @@ export class HostTools {
     if ("isError" in task) return task;
     switch (command) {
       case "get_task":
-        return done(describeInFull(task, store.taskRuns(id, RUNS_SHOWN)));
+        return done(describeTaskInFull(task, store.taskRuns(id, RUNS_SHOWN)));
       case "pause_task":
         store.changeTask(id, { status: "paused" });
         break;
@@ -311,35 +322,15 @@ export class HostTools {
   #refreshGroups(caller: Caller): Answer {
     const no = this.#mayNot(caller, "refresh_groups", "none");
     if (no !== undefined) return no;
-    if (!this.#o.groupSync.refresh()) return refused("No connected channel has groups to list.");
-    return done("The platforms are being asked for their groups. In a moment list_groups shows them, or what went wrong.");
+    const last = (): Answer =>
+      this.#o.groupSync.refresh()
+        ? done("The platforms are being asked for their groups. In a moment list_groups shows them, or what went wrong.")
+        : refused("No connected channel has groups to list.");
+    return { ...done(""), last };
   }
 }
 
-function describeInFull(task: Task, runs: readonly TaskRun[]): string {
-  const last = runs.length === 0 ? "" : `\nlast runs, newest first:\n${runs.map(describeRun).join("\n")}`;
-  return `${describe(task)}\nprompt: ${task.prompt}\nlast run: ${task.lastRun ?? "never"}\nlast result: ${task.lastResult ?? "none"}${last}`;
-}
-
-function describeRun({ endedAt, outcome, durationMs, figures, error }: TaskRun): string {
-  const tokens = figures === undefined ? "tokens not counted" : `${figures.inputTokens} tokens in, ${figures.outputTokens} out`;
-  const again = figures === undefined || figures.runs < 2 ? "" : `, begun ${figures.runs} times`;
-  const why = error === null ? "" : `: ${firstCharacters(error, ERROR_EXCERPT)}`;
-  return `${endedAt} ${outcome}, ${(durationMs / 1000).toFixed(1)} s, ${tokens}${again}${why}`;
-}
-
-/** One line a task: what the old list showed (contract §7.11), whose it is, and whether it fails. */
-function describe(task: Task): string {
-  const prompt = task.prompt.length > PROMPT_EXCERPT ? `${task.prompt.slice(0, PROMPT_EXCERPT)}…` : task.prompt;
-  const zone = task.timeZone === null ? "" : ` ${task.timeZone}`;
-  const failing = task.failures === 0 ? "" : `, failures in a row: ${task.failures}`;
-  return `${task.id} [${task.folder}] ${JSON.stringify(prompt)} ${task.scheduleType} ${task.scheduleValue}${zone}, ${task.status}, next run ${task.nextRun ?? "none"}${failing}`;
-}
-
-/** Names are other people's words: quoted, none of them can pass for a line of the list. */
-function describeChat({ chat, name, lastActivity }: KnownChat, group: Group | undefined): string {
-  const activity = `last active ${lastActivity ?? "never"}`;
-  if (group === undefined) return `not registered: ${chat} ${JSON.stringify(name)}, ${activity}`;
-  const { folder, trigger, requiresTrigger } = group;
-  return `${folder}: ${chat} ${JSON.stringify(group.name)}, ${requiresTrigger ? `wakes on ${trigger}` : "wakes on every message"}, ${activity}`;
+/** Whole or not at all: half a secret is not known for one. */
+function unlessLong(text: string, most: number): string {
+  return text.length <= most ? text : `(${text.length} characters)`;
 }

@@ -8,6 +8,7 @@ import { WIRE_VERSION, type TurnLimits, type TurnStart } from "../../contracts/w
 import { type ErrorCode, describeError, HostError, isRetryable, RefusedError, SandboxError, isHostError } from "../domain/errors.ts";
 import { MAIN_FOLDER } from "../domain/group.ts";
 import { failedTurnNotice, notice } from "../domain/notice.ts";
+import { countMessages } from "../domain/prompt.ts";
 import type { Redact } from "../domain/redaction.ts";
 import { type RetryPolicy, retryDelayMs } from "../domain/retry.ts";
 import type { TaskRules } from "../domain/task-rules.ts";
@@ -22,6 +23,7 @@ import type { BatchRules, ClaimedTurn, Store } from "../ports/store.ts";
 import type { Lease, LeaseKeeper } from "../sandboxes/lease-keeper.ts";
 import type { Compatibility } from "./compatibility.ts";
 import type { HostTools } from "./host-tools.ts";
+import { IdleTimer } from "./idle-timer.ts";
 import type { Sessions, TakenUp } from "./sessions.ts";
 import { LiveTurn } from "./turn-doors.ts";
 
@@ -65,6 +67,8 @@ export interface RunTurnOptions {
   readonly onTyping: (claim: ClaimedTurn, on: boolean) => void;
   readonly onText: (claim: ClaimedTurn, delta: string) => void;
   readonly onTurnEnd: (claim: ClaimedTurn, outcome: RunOutcome) => void;
+  /** A run is over, also one that is tried again or was interrupted; its end is in the store. Must not throw. */
+  readonly onRunEnd: () => void;
 }
 
 /** How long a lost link is not held against the sandbox, which is perhaps just dying and will be said to have. */
@@ -150,6 +154,7 @@ export class TurnRunner {
       idle.cancel();
       hard.cancel();
       signal.removeEventListener("abort", onAbort);
+      this.#o.onRunEnd();
       await this.#o.sessions.record(claim);
     }
   }
@@ -178,7 +183,9 @@ export class TurnRunner {
       const session = links.serve(sandbox.link, guard.around(live));
       void sandbox.exited.then((exit) => end.reject(sandboxDied(exit)));
       void session.closed.then((fault) => {
-        const lost = new SandboxError("SANDBOX_LINK_FAILED", "The link to the sandbox closed before the turn was over.", {
+        const why =
+          fault === undefined ? "The link to the sandbox closed before the turn was over." : `The link was cut: ${fault.message}.`;
+        const lost = new SandboxError("SANDBOX_LINK_FAILED", why, {
           retryable: true,
           cause: fault,
         });
@@ -260,15 +267,22 @@ export class TurnRunner {
       return { next: "retry", retryInMs };
     }
     const outcome = failureOf(code);
-    const told = outcome === "stopped" ? notice(reason) : failedTurnNotice(reason);
     // Out of memory, which no retry mends: its messages would do it again. A runner that merely ended may do better next time.
     const isPoisoned = (code === "SANDBOX_DIED" && !isRetryable(error)) || (code !== undefined && POISONOUS.has(code));
+    const told = outcome === "stopped" ? notice(reason) : failedTurnNotice(isPoisoned ? `${reason}${this.#notTakenUp(claim)}` : reason);
     if (code === "DECOY_TAKEN") this.#tellOwner(claim, reason);
     store.failTurn(claim.id, { runId: claim.runId, outcome, error: reason, notice: told, figures, now, isPoisoned, ...live.taskEnd(null) });
     this.#o.onReply();
     this.#o.onTurnEnd(claim, outcome);
     log.warn(where, "turn failed");
     return { next: "again" };
+  }
+
+  /** Behind a reason, where more than one message is lost with it. */
+  #notTakenUp(claim: ClaimedTurn): string {
+    const journal = this.#o.store.turnOfSession(claim.id)?.journal ?? claim.journal;
+    const messages = journal.reduce((sum, entry) => (entry.kind === "input" ? sum + countMessages(entry.text) : sum), 0);
+    return messages > 1 ? ` Its ${messages} messages are not taken up again.` : "";
   }
 
   /** The owner's chat is main's; where that is this one it is told anyway. */
@@ -282,7 +296,7 @@ export class TurnRunner {
 }
 
 /** What its messages would bring about again. */
-const POISONOUS: ReadonlySet<ErrorCode> = new Set(["TURN_LOOP", "TURN_DAMAGED", "DECOY_TAKEN"]);
+const POISONOUS: ReadonlySet<ErrorCode> = new Set(["TURN_LOOP", "TURN_DAMAGED", "DECOY_TAKEN", "WORKSPACE_FULL"]);
 
 /** Resumes of one turn after the host ended under it. More than bad luck brings: something in the turn ends the host. */
 const MAX_INTERRUPTIONS = 20;
@@ -316,35 +330,4 @@ export function stoppedByOwner(): HostError {
 
 export function hostStopping(): HostError {
   return new RefusedError("HOST_STOPPING", "The host is shutting down.");
-}
-
-class IdleTimer {
-  readonly #clock: Clock;
-  readonly #ms: number;
-  readonly #onIdle: () => void;
-  #deadline: number;
-  #timer: Timer;
-
-  constructor(clock: Clock, ms: number, onIdle: () => void) {
-    this.#clock = clock;
-    this.#ms = ms;
-    this.#onIdle = onIdle;
-    this.#deadline = clock.now() + ms;
-    this.#timer = clock.setTimer(ms, () => this.#check());
-  }
-
-  /** Only moves the deadline: re-arming on each text delta would cost a timer a delta. */
-  touch(): void {
-    this.#deadline = this.#clock.now() + this.#ms;
-  }
-
-  cancel(): void {
-    this.#timer.cancel();
-  }
-
-  #check(): void {
-    const left = this.#deadline - this.#clock.now();
-    if (left <= 0) this.#onIdle();
-    else this.#timer = this.#clock.setTimer(left, () => this.#check());
-  }
 }

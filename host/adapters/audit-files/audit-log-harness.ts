@@ -60,7 +60,8 @@ export class AuditHome implements Disposable {
 
   /** Of all files, as far as they are records. */
   records(): AuditRecord[] {
-    return listFiles(this.folder).flatMap(({ path }) =>
+    const files = listFiles(this.folder).filter(({ isRegular, size }) => isRegular && size < 2 ** 30);
+    return files.flatMap(({ path }) =>
       readFileSync(path, "latin1")
         .split("\n")
         .flatMap((line) => parseLine(Buffer.from(line, "latin1")) ?? []),

@@ -236,6 +236,20 @@ describe("a flood of one group", () => {
     expect(home.wrongs()).toEqual([]);
   });
 
+  test("keeps its numbers where they cannot be written, until they can", () => {
+    using home = new AuditHome();
+    const log = home.open();
+    for (let n = 0; n < 5_000; n++) log.record(denied("evil.example:443"));
+    renameSync(home.folder, `${home.folder}-away`);
+    writeFileSync(home.folder, "in the way");
+    expect(() => log.settle()).toThrow(expect.objectContaining({ code: "AUDIT_BROKEN" }));
+    rmSync(home.folder);
+    renameSync(`${home.folder}-away`, home.folder);
+    log.settle();
+    const told = home.records().filter(({ subject }) => subject === "evil.example:443");
+    expect(told.reduce((sum, { times }) => sum + times, 0)).toBe(5_000);
+  });
+
   test("that no turn ends is written after ten minutes", () => {
     using home = new AuditHome();
     const log = home.open();

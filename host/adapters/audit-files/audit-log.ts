@@ -10,8 +10,8 @@
  * next file with a record that says so, and the owner is told. A host that refused to start would be stopped by whoever can write one
  * byte. Bytes of an unfinished last line alone are cut off, with a record of how many they were and their hash.
  */
-import { writtenEntry, type WrittenEntry } from "../../audit/entry.ts";
-import { beginningOfFlood, Flood } from "../../audit/flood.ts";
+import { writtenEntry } from "../../audit/entry.ts";
+import { Flood } from "../../audit/flood.ts";
 import { MAX_LINE_BYTES } from "../../audit/record.ts";
 import { loadSigner, type Sign } from "../../audit/signing.ts";
 import { HostError, isHostError } from "../../domain/errors.ts";
@@ -69,7 +69,7 @@ class FileAuditLog implements AuditLog {
   readonly #options: AuditLogOptions;
   readonly #key: SigningKey;
   readonly #chain: ChainWriter;
-  readonly #flood = new Flood();
+  readonly #flood = new Flood((entry) => this.#chain.append(entry));
   /** A file longer than this gets its last record. */
   readonly #fullBytes: number;
   readonly #fileBytes: number;
@@ -102,18 +102,15 @@ class FileAuditLog implements AuditLog {
       // Before the record and not after it: what threw is not in the log.
       this.#signIfDue();
       const now = this.#options.clock.now();
-      this.#write(this.#flood.overdue(now));
-      const written = this.#written(entry);
-      const verdict = this.#flood.judge(written, now);
-      if (verdict === "write") this.#write([written]);
-      else if (verdict === "begin") this.#write([this.#written(beginningOfFlood(written.group, written.turn))]);
+      this.#flood.tellOverdue(now);
+      this.#flood.record(writtenEntry(entry, this.#options.redact), now);
       if (URGENT.has(entry.kind)) this.#settleUrgent(now);
     });
   }
 
   settle(): void {
     guarded(this.#options.home, () => {
-      this.#write(this.#flood.all());
+      this.#flood.tellAll();
       this.#signIfDue();
       this.#chain.settle();
     });
@@ -127,7 +124,7 @@ class FileAuditLog implements AuditLog {
   async #finish(): Promise<void> {
     const { home } = this.#options;
     try {
-      guarded(home, () => this.#write(this.#flood.all()));
+      guarded(home, () => this.#flood.tellAll());
       const sign = this.#chain.unsigned > 0 ? await this.#loadSigner() : undefined;
       guarded(home, () => {
         if (sign !== undefined) this.#checkpoint(sign);
@@ -137,14 +134,6 @@ class FileAuditLog implements AuditLog {
       this.#chain.endFile();
       this.#key.secret.fill(0);
     }
-  }
-
-  #write(entries: readonly WrittenEntry[]): void {
-    for (const entry of entries) this.#chain.append(entry);
-  }
-
-  #written(entry: AuditEntry): WrittenEntry {
-    return writtenEntry(entry, this.#options.redact);
   }
 
   #settleUrgent(now: number): void {

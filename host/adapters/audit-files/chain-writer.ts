@@ -12,7 +12,7 @@ import type { Sign } from "../../audit/signing.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { AuditHeadStore } from "../../ports/guard-store.ts";
 import { judgeEnd } from "./log-end.ts";
-import { firstPlace, hashOf, listFiles, nameOf } from "./log-files.ts";
+import { firstPlace, hashOf, listFiles, nameOf, nextNumber } from "./log-files.ts";
 import { OpenFile } from "./open-file.ts";
 
 export interface ChainWriterOptions {
@@ -65,7 +65,7 @@ export class ChainWriter {
     this.#unsigned = end.unsigned;
     this.#settled = known?.count ?? 0;
     const newest = files.at(-1);
-    this.#next = (newest?.number ?? 0) + 1;
+    this.#next = nextNumber(files);
     if (end.damage !== undefined) this.recovered = { kind: "damaged", text: this.#beginAnew({ text: end.damage, file: newest?.name }) };
     else if (newest !== undefined) this.recovered = this.#goOn(newest.number, end);
   }
@@ -117,7 +117,7 @@ export class ChainWriter {
 
   /** Removes the oldest files until all of them take no more than `maxBytes`. Told first, then done. */
   removeOldest(maxBytes: number): void {
-    const files = listFiles(this.#options.folder);
+    const files = listFiles(this.#options.folder).filter(({ isRegular }) => isRegular);
     let bytes = files.reduce((sum, { size }) => sum + size, 0);
     for (const [n, { name, path, size }] of files.entries()) {
       const after = files[n + 1];

@@ -4,7 +4,7 @@ import { hash } from "node:crypto";
 import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { AuditHome, recordMany } from "./audit-log-harness.ts";
+import { AuditHome, recordMany, signerLoaded } from "./audit-log-harness.ts";
 
 /** A log of `count` records, signed or not. */
 async function written(count: number, { isClosed = true } = {}): Promise<AuditHome> {
@@ -94,6 +94,40 @@ describe("changed while no host ran", () => {
     expect(findings.at(-1)?.wrong).toBe("begun-anew");
     expect(last).toBe(signed);
     expect(home.open().recovered).toBeUndefined();
+  });
+
+  test.each([
+    ["a folder", (path: string) => mkdirSync(path)],
+    ["a link", (path: string) => symlinkSync("/etc/hostname", path)],
+    ["a sparse file without end", (path: string) => (writeFileSync(path, ""), truncateSync(path, 2 ** 40))],
+  ])("by %s in the place of the file before the newest, which goes on from it: the host starts, tells, and goes on", async (_what, put) => {
+    using home = new AuditHome();
+    const maxBytes = 8 * 20 * 1024;
+    const log = home.open({ maxBytes });
+    recordMany(log, 257);
+    await signerLoaded();
+    while (home.names().length < 2) recordMany(log, 1);
+    recordMany(log, 2);
+    const { seq } = home.records().at(-1) ?? { seq: 0 };
+    rmSync(home.file());
+    put(home.file());
+    const next = home.open({ maxBytes });
+    expect(next.recovered).toMatchObject({ kind: "damaged", text: expect.stringContaining("audit-00000001.jsonl cannot be read") });
+    recordMany(next, 1_000);
+    await next.close();
+    expect(home.records().find(({ mark }) => mark?.is === "begins")?.seq).toBe(seq + 1);
+    expect(home.open({ maxBytes }).recovered).toBeUndefined();
+  });
+
+  test("by a file of the highest number there is: records go where they are looked for", async () => {
+    using home = await written(4);
+    writeFileSync(join(home.folder, "audit-999999999999.jsonl"), "x\n");
+    for (let n = 1; n <= 3; n++) {
+      const log = home.open();
+      recordMany(log, 1);
+      await log.close();
+      expect(home.records().filter(({ subject }) => subject === "0.example:443")).toHaveLength(n + 1);
+    }
   });
 
   test("behind the newest signed record alone is looked at: what is older is verify's to find", async () => {

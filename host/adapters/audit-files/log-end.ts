@@ -22,7 +22,7 @@ export interface LogEnd {
   readonly damage: string | undefined;
 }
 
-/** `files`: oldest first. */
+/** `files`: oldest first. Never throws: what cannot be read is damage. */
 export function judgeEnd(files: readonly LogFile[], expected: Required<Pick<Expected, "key" | "home" | "head">>): LogEnd {
   const newest = files.at(-1);
   const count = expected.head?.count ?? 0;
@@ -38,14 +38,22 @@ export function judgeEnd(files: readonly LogFile[], expected: Required<Pick<Expe
   const { lines, isWhole, torn } = stretch;
   const [first] = lines;
   const start = first === undefined ? undefined : parseLine(first);
+  let after = start === undefined ? undefined : { seq: start.seq - 1, hash: start.prev };
+  let unreadable: string | undefined;
   const before = files.at(-2);
-  const after = !isWhole && start !== undefined ? { seq: start.seq - 1, hash: start.prev } : endOf(before);
+  if (isWhole) {
+    try {
+      after = endOf(before);
+    } catch (error) {
+      unreadable = `${before?.name} cannot be read: ${(error as Error).message}`;
+    }
+  }
   const check = new ChainCheck({ ...expected, ...(after === undefined ? {} : { after }) });
   check.openFile(newest.name);
   for (const line of lines) check.line(line);
   const { findings, records, last, hash, signed } = check.end();
   // That the chain begins there was told when it did.
-  const damage = findings.find(({ wrong }) => wrong !== "begun-anew")?.text;
+  const damage = unreadable ?? findings.find(({ wrong }) => wrong !== "begun-anew")?.text;
   const sealed = lines.at(-1);
   return {
     seq: Math.max(last, damage === undefined ? 0 : count),
@@ -64,8 +72,9 @@ function isStart(line: Buffer): boolean {
 }
 
 /** What a file without a signed record goes on from. */
-function endOf(before: LogFile | undefined): { readonly seq: number; readonly hash: string } | undefined {
+function endOf(before: LogFile | undefined): Expected["after"] {
   if (before === undefined) return undefined;
+  if (before.size > MAX_FILE_BYTES) throw new Error("it is far longer than any file of the log");
   const { lines } = readLastLines(before.path, () => true);
   const last = lines.at(-1);
   const record = last === undefined ? undefined : parseLine(last);

@@ -9,9 +9,13 @@ export interface LogFile {
   readonly path: string;
   readonly number: number;
   readonly size: number;
+  /** False: a folder, a link or something else was put in its place. */
+  readonly isRegular: boolean;
 }
 
 const NAME = /^audit-(\d{8,12})\.jsonl$/;
+/** Far from where names end, and never reached by us. */
+const MAX_NUMBER = 500_000_000_000;
 const BLOCK_BYTES = 64 * 1_024;
 const NEWLINE = 0x0a;
 /** A pipe or a link in a file's place is not followed, and does not hold us. */
@@ -38,9 +42,20 @@ export function listFiles(folder: string): LogFile[] {
     const [, number] = NAME.exec(name) ?? [];
     if (number === undefined) return [];
     const path = join(folder, name);
-    return [{ name, path, number: Number(number), size: lstatSync(path, { throwIfNoEntry: false })?.size ?? 0 }];
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    return [{ name, path, number: Number(number), size: found?.size ?? 0, isRegular: found?.isFile() === true }];
   });
   return files.sort((a, b) => a.number - b.number);
+}
+
+/** Behind the newest, or where somebody put one of a number we never reach, the first that is free: no record goes where nobody looks. */
+export function nextNumber(files: readonly LogFile[]): number {
+  const next = (files.at(-1)?.number ?? 0) + 1;
+  if (next <= MAX_NUMBER) return next;
+  const taken = new Set(files.map(({ number }) => number));
+  let free = 1;
+  while (taken.has(free)) free++;
+  return free;
 }
 
 export interface Reading {

@@ -1,7 +1,7 @@
-/** Rules for a while, and where the audit log ends. Times are epoch milliseconds. */
+/** Rules for a while, whose numbers are used once, and where the audit log ends. Times are epoch milliseconds. */
 export const guardTables = `
 CREATE TABLE hermit_overrides (
-  id INTEGER PRIMARY KEY,
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
   folder TEXT,
   rule TEXT NOT NULL,
   reason TEXT NOT NULL,
