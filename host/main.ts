@@ -160,7 +160,14 @@ function refuseUnknownVerb(hermit: Command, word: string | undefined): void {
   });
 }
 
+/**
+ * Names are looked up on these threads, at most half of them at once, and a name server that never answers holds one for minutes. Read when the
+ * first is made, which is later. Idle ones cost no memory worth counting (measured).
+ */
+const POOL_THREADS = 18;
+
 async function main(): Promise<void> {
+  process.env["UV_THREADPOOL_SIZE"] ??= String(POOL_THREADS);
   try {
     const hermit = program();
     refuseUnknownVerb(hermit, process.argv[2]);

@@ -111,13 +111,14 @@ export async function createStandardHost(config: Config, channels: (store: Store
           secrets,
           screen,
           audit,
-          outside: createOutsideNet({ proxy: config.egress.proxy }),
+          outside: createOutsideNet({
+            proxy: config.egress.proxy,
+            lookupThreads: Math.ceil(Number(process.env["UV_THREADPOOL_SIZE"] ?? 4) / 2),
+          }),
           meter: createWorkspaceMeter(config.home),
           randomBytes,
         },
-        ...(compatibility === undefined
-          ? {}
-          : { compatibility: await createCompatibility(compatibility, config, { docker, workspaces, log }) }),
+        ...(compatibility === undefined ? {} : { compatibility: await createCompatibility(compatibility, config, { docker, workspaces }) }),
       },
       hostSettings(config, timeZones),
     );
@@ -179,10 +180,10 @@ function keysOf({ model, compatibility }: Config): NamedValue[] {
 async function createCompatibility(
   { until, endsAt, groups, image, command, baseUrl, key }: CompatibilityConfig,
   { home, model }: Config,
-  shared: { readonly docker: Omit<DockerRuntimeOptions, "image">; readonly workspaces: Workspaces; readonly log: Log },
+  shared: { readonly docker: Omit<DockerRuntimeOptions, "image">; readonly workspaces: Workspaces },
 ): Promise<CompatibilityParts> {
   const { createAnthropicApi } = await import("./adapters/anthropic-api/index.ts");
-  const { docker, workspaces, log } = shared;
+  const { docker, workspaces } = shared;
   return {
     rules: { until, endsAt, groups },
     runtime: createDockerRuntime({

@@ -103,12 +103,15 @@ export function parseAddress(text: string): Address | undefined {
 }
 
 export function kindOf(address: Address): AddressKind {
-  if (address.family === 6 && !CARRY_NOTHING.has(address.text)) {
-    const carrier = CARRIERS.find(({ held }) => held.has(address));
-    const carried = carrier?.carried(bytesOf(address)).map((bytes) => kindOf({ family: 4, text: bytes.join(".") })) ?? [];
-    if (carried.some(({ name }) => name !== PUBLIC.name)) return CARRIER;
-  }
+  if (carriedBy(address).some((carried) => kindOf(carried).name !== PUBLIC.name)) return CARRIER;
   return KINDS.find(({ held }) => held.some((range) => range.has(address))) ?? PUBLIC;
+}
+
+/** The IPv4 addresses an IPv6 address leads to, or comes from. */
+export function carriedBy(address: Address): readonly Address[] {
+  if (address.family === 4 || CARRY_NOTHING.has(address.text)) return [];
+  const carrier = CARRIERS.find(({ held }) => held.has(address));
+  return carrier?.carried(bytesOf(address)).map((bytes): Address => ({ family: 4, text: bytes.join(".") })) ?? [];
 }
 
 /** Whether a rule with this range opens the address. One that is not public needs a range that lies wholly within its kind. */

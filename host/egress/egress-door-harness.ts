@@ -14,6 +14,9 @@ import type { EgressLimits } from "./turn-quota.ts";
 export const NEVER = new AbortController().signal;
 export const PUBLIC = "93.184.215.14";
 export const OTHER_PUBLIC = "93.184.215.15";
+/** What `allowed` lets a turn reach; it leads to PUBLIC. */
+export const NAME = "api.example.org";
+export const PLACE = `${NAME}:443`;
 
 export interface DoorOptions {
   readonly allow?: readonly string[];
@@ -38,6 +41,7 @@ export function openDoor({
 }: DoorOptions = {}) {
   const [clock, audit, world] = [new FakeClock(), new MemoryAudit(), new MemoryOutside()];
   const taken: string[] = [];
+  let judged = 0;
   const caller = { folder: "family", turnId: 7, taskId: null };
   const policy = {
     egress: { common: allow.map(ruleOf), groups: new Map(), tasks: new Map() },
@@ -45,12 +49,12 @@ export function openDoor({
     leases: [],
   };
   const entries = () => [
-    ...[...secrets].map(([name, value]) => ({ kind: "secret" as const, name, value })),
-    ...[...decoys].map(([name, value]) => ({ kind: "decoy" as const, name, value })),
+    ...[...secrets].map(([name, value]) => ({ kind: "secret" as const, name, value, isWhole: true })),
+    ...[...decoys].map(([name, value]) => ({ kind: "decoy" as const, name, value, isWhole: false })),
   ];
   const door = createEgressDoor({
     caller,
-    judge: judgeByPolicy(() => ({ policy, overrides, now: clock.now() }), caller),
+    judge: judgeByPolicy(() => (judged++, { policy, overrides, now: clock.now() }), caller),
     outside: outside ?? world,
     limits: { connections: 8, connectionsPerMinute: 60, turnBytes: 1_000_000, connectTimeoutMs: 15_000, idleTimeoutMs: 60_000, ...limits },
     clock,
@@ -65,6 +69,8 @@ export function openDoor({
     audit,
     outside: world,
     taken,
+    /** How often the policy was asked. */
+    judged: () => judged,
     told: () => audit.entries.map(({ kind, decision, subject, reason }) => `${kind} ${decision} ${subject}: ${reason}`),
     /** Sets up a place, and remembers its connections and what they heard. */
     place: (address: string, port: number, onConnect: (connection: Duplex) => void = () => undefined) => {
@@ -91,6 +97,12 @@ export function openDoor({
       return one;
     },
   };
+}
+
+export function allowed(options: DoorOptions = {}): ReturnType<typeof openDoor> {
+  const stage = openDoor({ allow: [NAME], ...options });
+  stage.outside.names.set(NAME, () => [PUBLIC]);
+  return stage;
 }
 
 /** Until everything that is under way in memory has come to rest. */

@@ -1,19 +1,11 @@
 /** Tunnels, from what is asked to the last byte. Plain HTTP and injection routes have files of their own. */
 import { expect, test } from "vitest";
-import { NEVER, openDoor, OTHER_PUBLIC, PUBLIC, settled } from "./egress-door-harness.ts";
+import { allowed, NAME, NEVER, openDoor, PLACE, PUBLIC, settled } from "./egress-door-harness.ts";
 import { applicationData, helloFor, serverHello } from "./hello-harness.ts";
 
-const NAME = "api.example.org";
-const PLACE = `${NAME}:443`;
 const HELLO = helloFor(NAME);
 const denied = (words: string) =>
   expect.objectContaining({ name: "RefusedError", code: "EGRESS_DENIED", message: expect.stringContaining(words) });
-
-function allowed(limits: Parameters<typeof openDoor>[0] = {}) {
-  const stage = openDoor({ allow: [NAME], ...limits });
-  stage.outside.names.set(NAME, () => [PUBLIC]);
-  return stage;
-}
 
 test("an allowed place is looked up once, reached at that address, and carries bytes both ways until both ends are done", async () => {
   const { join, place, outside, audit, door, told } = allowed();
@@ -75,61 +67,18 @@ test("a name that is public at first and loopback later is judged again, and wha
   expect(outside.dialled).toEqual([`${PUBLIC}:443`, `${PUBLIC}:443`]);
 });
 
-test("of several addresses the next is tried where one is dead", async () => {
-  const { door, outside, place } = allowed();
-  outside.names.set(NAME, () => ["2606:2800::1", PUBLIC, OTHER_PUBLIC]);
-  place(OTHER_PUBLIC, 443);
-  (await door.tunnel(PLACE, NEVER)).close();
-  expect(outside.dialled).toEqual(["2606:2800::1:443", `${PUBLIC}:443`, `${OTHER_PUBLIC}:443`]);
-  outside.places.clear();
-  await expect(door.tunnel(PLACE, NEVER)).rejects.toMatchObject({ code: "EGRESS_UNREACHABLE", retryable: true });
-});
-
-test("an address that swallows everything leaves time for the next", async () => {
-  const { door, clock, outside } = allowed();
-  outside.names.set(NAME, () => [PUBLIC, OTHER_PUBLIC]);
-  const there = openDoor().outside;
-  outside.dial = async (address, port, signal) => {
-    if (address === OTHER_PUBLIC) return there.dial(address, port, signal);
-    return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
-  };
-  there.places.set(`${OTHER_PUBLIC}:443`, {});
-  const opened = door.tunnel(PLACE, NEVER);
-  await settled();
-  clock.advance(7_500);
-  (await opened).close();
-  expect(clock.armed).toBe(0);
-});
-
-test("a name server or a place that never answers is given up in time", async () => {
-  const { door, clock, outside } = allowed();
-  outside.names.set(NAME, () => new Promise(() => undefined));
-  const opened = door.tunnel(PLACE, NEVER);
-  await settled();
-  clock.advance(15_000);
-  await expect(opened).rejects.toMatchObject({
-    message: "The place outside was not reached within 15 s.",
-    cause: { name: "TimeoutError" },
-  });
-});
-
-test("whoever stops waiting leaves no connection behind, even one that comes late", async () => {
-  const { door, outside, place } = allowed();
-  const there = place(PUBLIC, 443);
-  const leaving = new AbortController();
-  const late = Promise.withResolvers<void>();
-  const dial = outside.dial.bind(outside);
-  outside.dial = async (address, port) => {
-    await late.promise;
-    return dial(address, port, NEVER);
-  };
-  const opened = door.tunnel(PLACE, leaving.signal);
-  await settled();
-  leaving.abort(new Error("gone"));
-  await expect(opened).rejects.toThrow("gone");
-  late.resolve();
-  await settled();
-  expect(there[0]?.connection.destroyed).toBe(true);
+test("what is over is not judged again", async () => {
+  const { door, place, judged } = allowed();
+  place(PUBLIC, 443);
+  for (let times = 0; times < 10; times++) (await door.tunnel(PLACE, NEVER)).close();
+  await expect(door.tunnel("evil.example.org:443", NEVER)).rejects.toEqual(denied("not on the allowlist"));
+  const open = await door.tunnel(PLACE, NEVER);
+  const before = judged();
+  door.recheck();
+  expect(judged() - before).toBe(2);
+  open.close();
+  door.recheck();
+  expect(judged() - before).toBe(2);
 });
 
 test("a server that speaks first is not heard before the client's hello has been judged", async () => {
@@ -281,6 +230,15 @@ test("the end of the turn ends every tunnel, and nothing opens after it", async 
   await expect(door.tunnel(PLACE, NEVER)).rejects.toEqual(denied("The turn is over"));
   expect(told()).toContainEqual(`egress noted ${PLACE}: Connections: 1; bytes sent: ${HELLO.length}, received: 0.`);
   expect(clock.armed).toBe(0);
+});
+
+test("what cannot be recorded is not reached, however often the same was recorded before", async () => {
+  const { door, audit, outside, place } = allowed({ limits: { connections: 1_000, connectionsPerMinute: 6_000 } });
+  place(PUBLIC, 443);
+  for (let times = 0; times < 100; times++) (await door.tunnel(PLACE, NEVER)).close();
+  audit.isBroken = true;
+  for (let times = 0; times < 50; times++) await expect(door.tunnel(PLACE, NEVER)).rejects.toEqual(denied("cannot write it down"));
+  expect(outside.dialled).toHaveLength(100);
 });
 
 test("what cannot be recorded is not reached", async () => {

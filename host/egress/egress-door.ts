@@ -17,13 +17,14 @@ import { EgressLedger } from "./egress-ledger.ts";
 import { exchangeOn } from "./exchange.ts";
 import { injectInto } from "./injection.ts";
 import type { EgressJudge, RouteVerdict, Verdict } from "./judge-port.ts";
-import { type OpenLeakStream, refuseLeaks } from "./leak-stream.ts";
+import { LeakRefusal, type OpenLeakStream, refuseLeaks } from "./leak-stream.ts";
 import { checkRequest, lookThrough } from "./outgoing-request.ts";
 import { type Place, reachPlace } from "./reach-place.ts";
 import { lookThroughAnswer } from "./route-answer.ts";
 import { describeTarget, HTTP_PORT } from "./target.ts";
 import { TlsGate } from "./tls-gate.ts";
 import { joinEnds } from "./tunnel.ts";
+import { TurnNames } from "./turn-names.ts";
 import { type EgressLimits, type Passage, TurnQuota } from "./turn-quota.ts";
 
 export interface EgressDoorOptions {
@@ -62,6 +63,8 @@ const A_PLACE = "a place";
 interface Asked {
   readonly kind: "egress" | "route";
   subject: string;
+  /** What is counted together; undefined: all of the same subject. */
+  place?: string;
   /** By which it is allowed. */
   rule: string;
   isOpened: boolean;
@@ -71,8 +74,10 @@ class PolicedDoor implements TurnEgressDoor {
   readonly #o: EgressDoorOptions;
   readonly #quota: TurnQuota;
   readonly #ledger: EgressLedger;
+  readonly #names = new TurnNames();
   /** Of what is under way or open, each verdict it was allowed by. */
   readonly #judgedAgain = new Set<() => void>();
+  readonly #isOwn = (address: string): boolean => this.#o.outside.isOwn(address);
 
   constructor(options: EgressDoorOptions) {
     this.#o = options;
@@ -86,7 +91,8 @@ class PolicedDoor implements TurnEgressDoor {
       const target = judge.parse(authority, "tunnel");
       asked.subject = describeTarget(target);
       asked.rule = this.#allow(passage, () => judge.judge(target)).rule;
-      const upstream = await this.#reach(target, (addresses) => judge.judgeAddresses(target, addresses), asked, passage);
+      const judged = (addresses: readonly string[]): Verdict => judge.judgeAddresses(target, addresses, this.#isOwn);
+      const upstream = await this.#reach(target, judged, asked, passage);
       return {
         join: (client) => joinEnds({ client, upstream }, new TlsGate(target.host), passage, clock),
         close: () => {
@@ -107,7 +113,8 @@ class PolicedDoor implements TurnEgressDoor {
       asked.rule = this.#allow(passage, () => judge.judge(target)).rule;
       checkRequest(request);
       const outgoing = await lookThrough(authority, request, openLeakStream, passage);
-      const connection = await this.#reach(target, (addresses) => judge.judgeAddresses(target, addresses), asked, passage);
+      const judged = (addresses: readonly string[]): Verdict => judge.judgeAddresses(target, addresses, this.#isOwn);
+      const connection = await this.#reach(target, judged, asked, passage);
       return exchangeOn(connection, { scheme: "http", host: target.host, port: target.port }, outgoing, passage, outside);
     });
   }
@@ -125,18 +132,19 @@ class PolicedDoor implements TurnEgressDoor {
     const { judge, outside, openLeakStream } = this.#o;
     return this.#attempt("route", name + ROUTE_SUFFIX, gone, async (asked, passage) => {
       checkRequest(request);
-      asked.subject = `${name} ${request.method}`;
+      asked.subject = asked.place = `${name} ${request.method}`;
       const { route } = this.#allow(passage, () => judge.judgeRoute(name, request.method, request.path));
       asked.rule = `the route ${name}`;
       const outgoing = await lookThrough(name + ROUTE_SUFFIX, request, openLeakStream, passage);
       asked.subject += ` ${request.path.replace(/\?.*/, "")}`;
       const injected = injectInto(outgoing, route, this.#reveal(route));
       // Before anything is waited for: it must know the secret that is sent, also when another has taken its place meanwhile.
-      const leaks = openLeakStream();
-      const connection = await this.#reach(route.upstream, (addresses) => judge.judgeRouteAddresses(route, addresses), asked, passage);
+      const leaks = { head: openLeakStream(), body: openLeakStream() };
+      const judged = (addresses: readonly string[]): Verdict => judge.judgeRouteAddresses(route, addresses, this.#isOwn);
+      const connection = await this.#reach(route.upstream, judged, asked, passage);
       const answer = await exchangeOn(connection, route.upstream, injected, passage, outside);
-      this.#ledger.noted("route", asked.subject, `Answered ${answer.status}.`);
-      return lookThroughAnswer(answer, request.method, openLeakStream, leaks);
+      this.#ledger.noted("route", asked.place, `Answered ${answer.status}.`);
+      return lookThroughAnswer(answer, request.method, leaks);
     });
   }
 
@@ -145,8 +153,12 @@ class PolicedDoor implements TurnEgressDoor {
     const verdict = judged();
     if (!verdict.allowed) throw new RefusedError("EGRESS_DENIED", verdict.reason);
     const again = (): void => {
-      const now = judged();
-      if (!now.allowed) passage.fail(new RefusedError("EGRESS_DENIED", now.reason));
+      try {
+        const now = judged();
+        if (!now.allowed) throw new RefusedError("EGRESS_DENIED", now.reason);
+      } catch (error) {
+        passage.fail(error);
+      }
     };
     this.#judgedAgain.add(again);
     passage.onEnd(() => this.#judgedAgain.delete(again));
@@ -170,7 +182,7 @@ class PolicedDoor implements TurnEgressDoor {
     }
     passage.onFault((reason) => this.#writeDown(asked, reason));
     passage.onEnd(() => {
-      if (asked.isOpened) this.#ledger.moved(asked.kind, asked.subject, passage);
+      if (asked.isOpened) this.#ledger.moved(asked.kind, asked.place ?? asked.subject, passage);
     });
     try {
       // A name is heard by name servers and by whoever reads the log.
@@ -190,7 +202,8 @@ class PolicedDoor implements TurnEgressDoor {
       this.#ledger.allowed(asked.kind, asked.subject, `By ${asked.rule}; it leads to ${addresses.join(", ")} (${rule}).`);
       asked.isOpened = true;
     };
-    const connection = await reachPlace(place, onResolved, passage, { outside, clock, connectTimeoutMs: limits.connectTimeoutMs });
+    const ways = { outside, names: this.#names, clock, connectTimeoutMs: limits.connectTimeoutMs };
+    const connection = await reachPlace(place, onResolved, passage, ways);
     passage.onFault(() => connection.destroy());
     return connection;
   }
@@ -213,7 +226,7 @@ class PolicedDoor implements TurnEgressDoor {
 
   #writeDown({ kind, subject }: Asked, reason: unknown): void {
     if (!isHostError(reason) || reason.name !== "RefusedError") return;
-    this.#ledger.denied(KINDS[reason.code] ?? kind, subject, reason.message);
+    this.#ledger.denied(KINDS[reason.code] ?? kind, subject, reason instanceof LeakRefusal ? reason.ownersWords : reason.message);
     if (reason.code === "DECOY_TAKEN") this.#o.onDecoy(subject);
   }
 }

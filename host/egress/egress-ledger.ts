@@ -1,22 +1,21 @@
 /**
  * What one turn did at the egress door, as the audit log keeps it.
  *
- * Alike entries are one: the first is recorded at once, then the second, fourth, eighth… with how many there were since, the rest at the
- * turn's end. So a program that tries a thousand times costs ten records, and one that tries a thousand places no more than a few hundred.
- * What moved is told at the end, for each place.
+ * What was allowed is recorded one by one, each before it happens: how often, the turn's limit of connections bounds. What was refused, and
+ * what became of something, is counted together where it is alike: the first is recorded at once, then the second, fourth, eighth… with
+ * how many there were since, the rest at the turn's end. So a program that tries a thousand times costs ten records, and one that tries a
+ * thousand places no more than a few hundred. What moved is told at the end, for each place.
  */
 import { RefusedError } from "../domain/errors.ts";
 import type { EgressCaller } from "../domain/policy.ts";
 import type { Audit, AuditEntry, AuditKind } from "../ports/audit.ts";
 
-/** What was allowed is told one by one, so many times of each. */
-const SINGLE_TIMES = 64;
-/** Different entries, and different places, of one turn. */
+/** Different entries of a kind, and different places, of one turn. */
 const MAX_DIFFERENT = 256;
 const OTHERS = { subject: "other places", reason: `There were more than ${MAX_DIFFERENT} different ones in one turn.` };
 const MAX_SUBJECT_CHARACTERS = 200;
 
-type Note = Pick<AuditEntry, "kind" | "decision" | "subject" | "reason">;
+type Note = Pick<AuditEntry, "kind" | "decision" | "subject" | "reason" | "times">;
 
 interface Alike {
   readonly note: Note;
@@ -36,7 +35,8 @@ interface Moved {
 export class EgressLedger {
   readonly #audit: Audit;
   readonly #caller: EgressCaller;
-  readonly #alike = new Map<string, Alike>();
+  /** By kind and decision, so that a flood of one hides none of another; then by subject and reason. */
+  readonly #alike = new Map<string, Map<string, Alike>>();
   readonly #moved = new Map<string, Moved>();
 
   constructor(audit: Audit, caller: EgressCaller) {
@@ -47,7 +47,7 @@ export class EgressLedger {
   /** Throws RefusedError EGRESS_DENIED when it cannot be recorded, and so must not happen. */
   allowed(kind: AuditKind, subject: string, reason: string): void {
     try {
-      this.#tell({ kind, decision: "allowed", subject, reason });
+      this.#record({ kind, decision: "allowed", subject, reason });
     } catch (cause) {
       throw new RefusedError("EGRESS_DENIED", "Nothing outside may be reached while the host cannot write it down.", { cause });
     }
@@ -82,54 +82,46 @@ export class EgressLedger {
 
   /** Tells what is untold. Throws HostError AUDIT_BROKEN. */
   close(): void {
-    for (const alike of this.#alike.values()) if (alike.untold > 0) this.#record(alike);
-    for (const { kind, subject, connections, sent, received } of this.#moved.values()) {
+    for (const kind of this.#alike.values()) for (const alike of kind.values()) if (alike.untold > 0) this.#tellCounted(alike);
+    for (const [key, { kind, subject, connections, sent, received }] of this.#moved) {
       const reason = `Connections: ${connections}; bytes sent: ${sent}, received: ${received}.`;
-      this.#record({ note: { kind, decision: "noted", subject, reason }, seen: 1, untold: 1 });
+      this.#record({ kind, decision: "noted", subject, reason });
+      this.#moved.delete(key);
     }
-    this.#moved.clear();
   }
 
-  #tellOrKeep(note: Note): void {
+  #tellOrKeep({ subject, ...rest }: Note): void {
+    const alike = this.#alikeOf({ ...rest, subject: subject.slice(0, MAX_SUBJECT_CHARACTERS) });
+    alike.seen++;
+    alike.untold++;
+    if (!Number.isInteger(Math.log2(alike.seen))) return;
     try {
-      this.#tell(note);
+      this.#tellCounted(alike);
     } catch {
       // It stays untold.
     }
   }
 
-  #tell({ subject, ...rest }: Note): void {
-    const note = { ...rest, subject: subject.slice(0, MAX_SUBJECT_CHARACTERS) };
-    const alike = this.#alikeOf(note);
-    alike.seen++;
-    alike.untold++;
-    const single = note.decision === "denied" ? 1 : SINGLE_TIMES;
-    if (alike.seen <= single || Number.isInteger(Math.log2(alike.seen))) this.#record(alike);
-  }
-
   #alikeOf(note: Note): Alike {
-    const key = [note.kind, note.decision, note.subject, note.reason].join("\n");
-    const known = this.#alike.get(key);
-    if (known !== undefined) return known;
-    const { kind, decision } = note;
-    const isOther = this.#alike.size >= MAX_DIFFERENT;
-    const made = (isOther ? this.#alike.get(`${kind}\n${decision}`) : undefined) ?? {
-      note: isOther ? { ...note, ...OTHERS } : note,
-      seen: 0,
-      untold: 0,
-    };
-    this.#alike.set(isOther ? `${kind}\n${decision}` : key, made);
-    return made;
+    const kind = `${note.kind} ${note.decision}`;
+    const known = this.#alike.get(kind) ?? new Map<string, Alike>();
+    this.#alike.set(kind, known);
+    const own = `${note.subject}\n${note.reason}`;
+    const isOther = !known.has(own) && known.size >= MAX_DIFFERENT;
+    const key = isOther ? OTHERS.subject : own;
+    const alike = known.get(key) ?? { note: isOther ? { ...note, ...OTHERS } : note, seen: 0, untold: 0 };
+    known.set(key, alike);
+    return alike;
   }
 
-  #record(alike: Alike): void {
+  #tellCounted(alike: Alike): void {
     const { note, untold } = alike;
-    this.#audit.record({
-      ...note,
-      group: this.#caller.folder,
-      turn: this.#caller.turnId,
-      ...(untold === 1 ? {} : { times: untold }),
-    });
+    this.#record(untold === 1 ? note : { ...note, times: untold });
     alike.untold = 0;
+  }
+
+  #record({ subject, ...rest }: Note): void {
+    const { folder: group, turnId: turn } = this.#caller;
+    this.#audit.record({ ...rest, subject: subject.slice(0, MAX_SUBJECT_CHARACTERS), group, turn });
   }
 }

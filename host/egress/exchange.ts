@@ -1,7 +1,7 @@
 /** The second half of a plain HTTP exchange: the request is sent on a connection that is there, the answer comes back counted. */
 import type { Duplex } from "node:stream";
 import type { Outside, PlainAnswer, PlainRequest, Upstream } from "../ports/outside.ts";
-import { answerHeaders } from "./plain-headers.ts";
+import { answerHeaders, bytesOfHeaders } from "./plain-headers.ts";
 import type { Passage } from "./turn-quota.ts";
 
 /** The passage ends with the answer's body. Rejects with HostError EGRESS_UNREACHABLE, or what the passage fails with. */
@@ -15,6 +15,7 @@ export async function exchangeOn(
   passage.stir();
   const { status, headers, body } = await passage.until(outside.exchange(connection, upstream, request, passage.signal));
   passage.stir();
+  passage.countReceived(bytesOfHeaders(headers));
   return { status, headers: answerHeaders(headers), body: counted(body, passage) };
 }
 

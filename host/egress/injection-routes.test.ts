@@ -3,7 +3,7 @@ import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import type { Route } from "../domain/policy.ts";
 import type { PlainAnswer, PlainRequest, Upstream } from "../ports/outside.ts";
-import { NEVER, openDoor, plain, PUBLIC } from "./egress-door-harness.ts";
+import { type DoorOptions, NEVER, openDoor, plain, PUBLIC } from "./egress-door-harness.ts";
 
 const SECRET = "ghx81lmvt0wxyq7r4";
 const DECOY = "akx93hgq2ndzpw5ty";
@@ -18,10 +18,10 @@ const ROUTE: Route = {
   groups: ["family"],
 };
 
-function open(route: Partial<Route> = {}, answer: Partial<PlainAnswer> = {}) {
+function open(route: Partial<Route> = {}, answer: Partial<PlainAnswer> = {}, limits: DoorOptions["limits"] = {}) {
   const secrets = new Map([["github-token", SECRET]]);
   const others: Route = { ...ROUTE, name: "others", groups: ["main"] };
-  const stage = openDoor({ routes: [{ ...ROUTE, ...route }, others], secrets, decoys: new Map([["aws", DECOY]]) });
+  const stage = openDoor({ routes: [{ ...ROUTE, ...route }, others], secrets, decoys: new Map([["aws", DECOY]]), limits });
   const sent: { readonly upstream: Upstream; readonly request: Omit<PlainRequest, "body">; readonly body: string }[] = [];
   stage.outside.names.set("api.github.test", () => [PUBLIC]);
   stage.outside.places.set(`${PUBLIC}:443`, {
@@ -52,7 +52,7 @@ test.each<[string, Route["inject"], readonly (readonly [string, string])[], stri
   expect(sent).toEqual([{ upstream: ROUTE.upstream, request: { method: "POST", path, headers: expected }, body: "hi" }]);
   expect(told()).toEqual([
     `route allowed github POST /repos/a: By the route github; it leads to ${PUBLIC} (a public address).`,
-    "route noted github POST /repos/a: Answered 200.",
+    "route noted github POST: Answered 200.",
   ]);
 });
 
@@ -65,7 +65,19 @@ test("what the sandbox says in the secret's place is dropped, and what could mak
     ["if-range", "x"],
     ["accept-encoding", "gzip"],
     ["x-http-method-override", "DELETE"],
+    ["x-http-method", "DELETE"],
+    ["x-method-override", "DELETE"],
     ["x-original-url", "/admin"],
+    ["x-original-host", "evil.test"],
+    ["x-rewrite-url", "/admin"],
+    ["x-rewrite-path", "/admin"],
+    ["x-forwarded-method", "DELETE"],
+    ["x-forwarded-uri", "/admin"],
+    ["x-forwarded-prefix", "/admin"],
+    ["x-forwarded-host", "evil.test"],
+    ["x-forwarded-path", "/admin"],
+    ["forwarded", "host=evil.test"],
+    ["accept-charset", "utf-16"],
     ["user-agent", "curl"],
   ] as const;
   const byHeader = open({ inject: { as: "header", header: "x-api-key" } });
@@ -77,6 +89,23 @@ test("what the sandbox says in the secret's place is dropped, and what could mak
   const alone = open({ inject: { as: "query", parameter: "key" } });
   await alone.ask();
   expect(alone.sent[0]?.request.path).toBe(`/repos/a?key=${SECRET}`);
+});
+
+test.each(["x_http_method_override", "x_original_url", "x.original.url", "x~y"])(
+  "a header's name that servers read in different ways, as %s, is refused on a route before anything is reached",
+  async (name) => {
+    const { ask, outside } = open();
+    await expect(ask({ headers: [[name, "DELETE"]] })).rejects.toEqual(refused("EGRESS_PROTOCOL", "no underscore"));
+    expect(outside.resolved).toEqual([]);
+  },
+);
+
+test("each POST by a route stands in the log with its path, also after a thousand harmless questions", async () => {
+  const { ask, told } = open({}, {}, { connectionsPerMinute: 600, turnBytes: 1e9 });
+  for (let n = 0; n < 300; n++) await text((await ask({ path: `/repos/${n}` })).body);
+  await text((await ask({ method: "POST", path: "/repos/a/keys" })).body);
+  expect(told()).toContainEqual(`route allowed github POST /repos/a/keys: By the route github; it leads to ${PUBLIC} (a public address).`);
+  expect(told().filter((line) => line.startsWith("route noted github GET: Answered 200.")).length).toBeLessThan(12);
 });
 
 test.each<[string, Parameters<typeof plain>[0], string, string]>([
@@ -109,9 +138,9 @@ test("a request with a secret or a decoy in it is refused before the route's own
     { path: `/repos/a?x=${DECOY}` },
     { method: "POST", body: [DECOY] },
   ];
-  secrets.set("other", "otherx81lmvt0wx");
+  secrets.set("other", "other-x81lmvt0wxyz");
   for (const place of places) await expect(ask(place)).rejects.toEqual(refused("DECOY_TAKEN"));
-  await expect(ask({ headers: [["x", "otherx81lmvt0wx"]] })).rejects.toEqual(refused("SECRET_SHOWN", "other"));
+  await expect(ask({ headers: [["x", "other-x81lmvt0wxyz"]] })).rejects.toEqual(refused("SECRET_SHOWN", "A secret was about to leave"));
   expect([outside.resolved, taken]).toEqual([[], ["github GET", "github GET", "github POST"]]);
   expect(told().join()).not.toContain(DECOY);
 });
@@ -175,10 +204,11 @@ test("a secret that is changed while its request is under way is still not shown
   outside.places.set(`${PUBLIC}:443`, {
     answer: async () => {
       secrets.set("github-token", "changed-x81lmvt0wx");
-      return { status: 200, headers: [], body: plain({ body: [`was ${SECRET}`] }).body };
+      return { status: 200, headers: [["x-was", SECRET]], body: plain({ body: [`was ${SECRET}`] }).body };
     },
   });
-  expect(await text((await ask()).body)).toBe("was [secret]");
+  const answer = await ask();
+  expect([answer.headers, await text(answer.body)]).toEqual([[["x-was", "[secret]"]], "was [secret]"]);
 });
 
 test("an answer that was encoded all the same is refused; one without a body may say what it likes", async () => {

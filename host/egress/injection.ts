@@ -10,16 +10,27 @@ import type { Headers } from "./plain-headers.ts";
  */
 const LEFT_OUT: ReadonlySet<string> = new Set([
   ...["authorization", "cookie"],
-  ...["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"],
-  ...["range", "if-range", "accept-encoding"],
+  ...["x-method-override", "forwarded"],
+  ...["range", "if-range", "accept-encoding", "accept-charset"],
 ]);
+/** The same of whole families: some servers take method, host, path or prefix from one of these. */
+const LEFT_OUT_FAMILY = /^x-(forwarded|original|rewrite|http-method)(-|$)/;
+/** Others are read as another header's by programs that get headers as variables (`x_original_url`). */
+const PLAIN_NAME = /^[a-z0-9-]+$/;
 /** What a header can carry. */
 const ONE_LINE = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/;
 
-/** Throws RefusedError EGRESS_DENIED when the secret is of a kind that cannot go where it should. */
+/**
+ * Throws RefusedError EGRESS_DENIED when the secret is of a kind that cannot go where it should, EGRESS_PROTOCOL when a header's name is one
+ * that servers read in different ways.
+ */
 export function injectInto(request: PlainRequest, { inject, name, secret }: Route, value: string): PlainRequest {
   const { method, path, body } = request;
-  const headers: Headers = [...request.headers.filter(([header]) => !LEFT_OUT.has(header)), ["accept-encoding", "identity"]];
+  if (!request.headers.every(([header]) => PLAIN_NAME.test(header))) {
+    throw new RefusedError("EGRESS_PROTOCOL", "On an injection route a header's name has letters, digits and hyphens, and no underscore.");
+  }
+  const kept = request.headers.filter(([header]) => !LEFT_OUT.has(header) && !LEFT_OUT_FAMILY.test(header));
+  const headers: Headers = [...kept, ["accept-encoding", "identity"]];
   if (inject.as === "query") return { method, path: withParameter(path, inject.parameter, value), headers, body };
   if (!ONE_LINE.test(value)) {
     throw new RefusedError(

@@ -9,8 +9,8 @@ export function judgeByPolicy(standing: () => Standing, caller: EgressCaller): E
   return {
     parse: parseTarget,
     judge: (target) => judge(standing(), caller, target),
-    judgeAddresses: (target, addresses) => judgeAddresses(standing(), caller, target, addresses),
+    judgeAddresses: (target, addresses, isOwn) => judgeAddresses(standing(), caller, target, addresses, isOwn),
     judgeRoute: (name, method, path) => judgeRoute(standing().policy, caller, name, method, path),
-    judgeRouteAddresses: (route, addresses) => judgeUpstream(standing(), caller, route, addresses),
+    judgeRouteAddresses: (route, addresses, isOwn) => judgeUpstream(standing(), caller, route, addresses, isOwn),
   };
 }

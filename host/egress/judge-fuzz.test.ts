@@ -178,7 +178,12 @@ const policies = fc.record({
   work: someRules,
   task: fc.option(someRules),
   overrides: fc.array(
-    fc.record({ folder: fc.constantFrom(null, "family", "work"), rule: writtenRule, until: fc.constantFrom(NOW - 1, NOW, NOW + 1) }),
+    fc.record({
+      folder: fc.constantFrom(null, "family", "work"),
+      rule: writtenRule,
+      createdAt: fc.constantFrom(undefined, NOW - 1, NOW, NOW + 1),
+      until: fc.constantFrom(NOW - 1, NOW, NOW + 1),
+    }),
     { maxLength: 2 },
   ),
 });
@@ -196,6 +201,8 @@ const cases = fc.array(
     asked,
     leads: fc.array(address, { maxLength: 3 }),
     isMapped: fc.boolean(),
+    /** Which of them is of this machine. */
+    own: fc.constantFrom(-1, -1, -1, 0),
   }),
   { minLength: CASES_PER_POLICY, maxLength: CASES_PER_POLICY },
 );
@@ -216,22 +223,31 @@ function standingOf({ common, family, work, task, overrides }: Written): Standin
     ["work", parsed(work)],
   ]);
   const policy: Policy = { ...CLOSED_POLICY, egress: { common: parsed(common), groups, tasks } };
-  return { policy, overrides: overrides.map(({ folder, rule, until }) => ({ folder, rule: rule.text, until })), now: NOW };
+  return {
+    policy,
+    overrides: overrides.map(({ folder, rule, createdAt, until }) => ({
+      ...{ folder, rule: rule.text, until },
+      ...(createdAt === undefined ? {} : { createdAt }),
+    })),
+    now: NOW,
+  };
 }
 
 function inForce({ common, family, work, task, overrides }: Written, caller: EgressCaller): readonly WrittenRule[] {
   const own: WrittenRule[] = [];
-  if (caller.taskId === "task-1" && task !== null) own.push(...task);
-  else {
-    own.push(...common);
-    if (caller.folder === "family") own.push(...family);
-    if (caller.folder === "work") own.push(...work);
+  if (caller.taskId === "task-1" && task !== null) return task;
+  own.push(...common);
+  if (caller.folder === "family") own.push(...family);
+  if (caller.folder === "work") own.push(...work);
+  for (const { folder, rule, createdAt = 0, until } of overrides) {
+    if (createdAt <= NOW && NOW < until && (folder === null || folder === caller.folder)) own.push(rule);
   }
-  for (const { folder, rule, until } of overrides) if (NOW < until && (folder === null || folder === caller.folder)) own.push(rule);
   return own;
 }
 
 function mayAsk(rules: readonly WrittenRule[], { asked: [{ of }, number] }: Case): boolean {
+  // The sandbox itself, whatever a rule says.
+  if ("name" in of && of.name === "localhost") return false;
   return rules.some(({ host, port: at }) => {
     if (at !== number) return false;
     if (!("name" in of)) return mayOpen(host, of);
@@ -240,13 +256,18 @@ function mayAsk(rules: readonly WrittenRule[], { asked: [{ of }, number] }: Case
   });
 }
 
-function mayReach(rules: readonly WrittenRule[], { asked: [{ of }, number], leads }: Case): boolean {
+function mayReach(rules: readonly WrittenRule[], { asked: [{ of }, number], leads, own }: Case): boolean {
+  const ownPlace = leads[own];
+  const isOwn = (place: Place): boolean =>
+    ownPlace !== undefined &&
+    ((place.family === ownPlace.family && place.value === ownPlace.value) ||
+      (ownPlace.family === 4 && carriedBy(place).includes(ownPlace.value)));
   const opened = rules.filter(({ port: at }) => at === number);
   return (
     leads.length > 0 &&
     leads.every((place) => {
       if (!("name" in of) && (of.family !== place.family || of.value !== place.value)) return false;
-      return kindOf(place).name === "public" || opened.some(({ host }) => mayOpen(host, place));
+      return (kindOf(place).name === "public" && !isOwn(place)) || opened.some(({ host }) => mayOpen(host, place));
     })
   );
 }
@@ -267,7 +288,10 @@ test("a turn reaches what a patient reader of the policy would let it reach, and
           asked: [{ text }, number],
           leads,
           isMapped,
+          own,
         } = one;
+        const ownPlace = leads[own];
+        const ownText = ownPlace === undefined ? undefined : parseAddress(asText(ownPlace, isMapped))?.text;
         const rules = inForce(written, caller);
         const target = parseTarget(`${text}:${number}`, "tunnel");
         const verdict = judge(standing, caller, target);
@@ -276,6 +300,7 @@ test("a turn reaches what a patient reader of the policy would let it reach, and
           caller,
           target,
           leads.map((place) => asText(place, isMapped)),
+          (text) => text === ownText,
         );
         if (verdict.allowed !== mayAsk(rules, one)) throw new Error(`${text}:${number} is ${verdict.allowed ? "allowed" : "refused"}`);
         if (later.allowed !== mayReach(rules, one))

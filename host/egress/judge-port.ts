@@ -13,10 +13,10 @@ export interface EgressJudge {
   parse(authority: string, kind: "tunnel" | "plain"): Target;
   /** Before anything is looked up: not even the name leaves the host otherwise. */
   judge(target: Target): Verdict;
-  /** What the name stands for; one address that is refused refuses them all. */
-  judgeAddresses(target: Target, addresses: readonly string[]): Verdict;
+  /** What the name stands for; one address that is refused refuses them all. `isOwn`: of this machine or a network it stands in; may throw. */
+  judgeAddresses(target: Target, addresses: readonly string[], isOwn: (address: string) => boolean): Verdict;
   /** `path`: as it was sent, with its query. */
   judgeRoute(name: string, method: string, path: string): RouteVerdict;
   /** The same as `judgeAddresses`, of a route's upstream. */
-  judgeRouteAddresses(route: Route, addresses: readonly string[]): Verdict;
+  judgeRouteAddresses(route: Route, addresses: readonly string[], isOwn: (address: string) => boolean): Verdict;
 }

@@ -31,6 +31,9 @@ function standing(overrides: Standing["overrides"] = [], now = NOW): Standing {
 }
 
 const ask = (caller: EgressCaller, authority: string, at = standing()) => judge(at, caller, parseTarget(authority, "plain"));
+/** Public, and this machine's. */
+const OWN = "203.0.114.7";
+const isOwn = (address: string): boolean => address === OWN;
 const isAllowed = (...asked: Parameters<typeof ask>): boolean => ask(...asked).allowed;
 const reason = (verdict: ReturnType<typeof judge>): string => (verdict.allowed ? expect.unreachable("it was allowed") : verdict.reason);
 
@@ -44,7 +47,9 @@ describe("before anything is looked up", () => {
     expect([isAllowed(NIGHTLY, "nightly.example.org:443"), isAllowed(FAMILY, "nightly.example.org:443")]).toEqual([true, false]);
     expect([isAllowed(NIGHTLY, "api.example.org:443"), isAllowed(NIGHTLY, "weather.example.org:443")]).toEqual([false, false]);
     expect(isAllowed({ ...NIGHTLY, taskId: "task-2" }, "weather.example.org:443")).toBe(true);
-    expect(reason(ask(NIGHTLY, "api.example.org:443"))).toContain("not on the allowlist of the task task-1");
+    expect(reason(ask(NIGHTLY, "api.example.org:443"))).toContain(
+      'is not on the list of the task task-1, which alone decides for it; the owner can add it to [tasks."task-1".egress] in policy.toml.',
+    );
   });
 
   test("without a policy nothing is allowed", () => {
@@ -57,11 +62,11 @@ describe("before anything is looked up", () => {
 
   test("what is refused says what the owner can add, and where", () => {
     expect(reason(ask(FAMILY, "example.org:443"))).toBe(
-      "example.org:443 is not on the allowlist of family; the owner can add it to policy.toml, or for a while with `hermit egress allow example.org --for 1h`.",
+      "example.org:443 is not on the allowlist of family; the owner can add it to policy.toml, or for a while with `hermit egress allow example.org --for 1h --group family`.",
     );
-    expect(reason(ask(FAMILY, "example.org:8443"))).toContain("`hermit egress allow example.org:8443 --for 1h`");
+    expect(reason(ask(FAMILY, "example.org:8443"))).toContain("`hermit egress allow example.org:8443 --for 1h --group family`");
     expect(reason(ask(FAMILY, "[fd00::1]:443"))).toContain("[fd00::1]:443 is a private address");
-    expect(reason(ask(FAMILY, "[fd00::1]:443"))).toContain("`hermit egress allow '[fd00::1]:443' --for 1h`");
+    expect(reason(ask(FAMILY, "[fd00::1]:443"))).toContain("`hermit egress allow '[fd00::1]:443' --for 1h --group family`");
   });
 
   test("nobody is told to add what no rule opens", () => {
@@ -71,8 +76,14 @@ describe("before anything is looked up", () => {
   });
 
   test("a name without a dot needs a rule with that very name", () => {
-    expect([isAllowed(FAMILY, "router:80"), isAllowed(WORK, "router:80"), isAllowed(FAMILY, "localhost:80")]).toEqual([true, false, false]);
+    expect([isAllowed(FAMILY, "router:80"), isAllowed(WORK, "router:80")]).toEqual([true, false]);
     expect(reason(ask(WORK, "router:80"))).toContain("a name of the local network");
+  });
+
+  test("a name that is the sandbox itself is not outside, and nobody is told to add it", () => {
+    for (const host of ["localhost", "a.localhost", "host"]) {
+      expect(reason(ask(FAMILY, `${host}:80`))).toMatch(/is not outside\. .*(127\.0\.0\.1:8080|in another way)/);
+    }
   });
 
   test("an injection route is no place to tunnel to", () => {
@@ -92,7 +103,21 @@ describe("rules for a while", () => {
   });
 
   test("stand beside a task's own list as well: the owner gave them by hand", () => {
-    expect(isAllowed(NIGHTLY, "example.org:443", standing([forFamily]))).toBe(true);
+    expect(isAllowed(FAMILY, "example.org:443", standing([forFamily], NOW + HOUR))).toBe(false);
+  });
+
+  test("do not widen a task's own list, and are no part of what is said about it", () => {
+    expect(isAllowed(NIGHTLY, "example.org:443", standing([forFamily]))).toBe(false);
+    expect(isAllowed(NIGHTLY, "example.org:443", standing([{ ...forFamily, folder: null }]))).toBe(false);
+    expect(isAllowed({ ...NIGHTLY, taskId: "task-2" }, "example.org:443", standing([forFamily]))).toBe(true);
+    expect(reason(ask(NIGHTLY, "example.org:443", standing([forFamily], NOW + HOUR)))).not.toMatch(/expired|hermit egress allow/);
+  });
+
+  test("do not count before they were given, as by a clock that was set back", () => {
+    const given = { ...forFamily, createdAt: NOW };
+    expect(isAllowed(FAMILY, "example.org:443", standing([given], NOW))).toBe(true);
+    expect(isAllowed(FAMILY, "example.org:443", standing([given], NOW - 1))).toBe(false);
+    expect(reason(ask(FAMILY, "example.org:443", standing([given], NOW - 1)))).not.toContain("expired");
   });
 
   test("say until when", () => {
@@ -131,7 +156,7 @@ describe("rules for a while", () => {
 
 describe("where a name leads", () => {
   const lead = (authority: string, ...addresses: string[]) =>
-    judgeAddresses(standing(), FAMILY, parseTarget(authority, "tunnel"), addresses);
+    judgeAddresses(standing(), FAMILY, parseTarget(authority, "tunnel"), addresses, isOwn);
 
   test("public addresses pass", () => {
     expect(lead("api.example.org:443", "93.184.216.34", "2606:4700::1111")).toEqual({ allowed: true, rule: "a public address" });
@@ -170,11 +195,28 @@ describe("where a name leads", () => {
 
   test("a refusal says where it leads and what would open that", () => {
     expect(reason(lead("api.example.org:443", "10.0.0.1"))).toBe(
-      "api.example.org leads to 10.0.0.1, a private address; 10.0.0.1:443 is not on the allowlist of family; the owner can add it to policy.toml, or for a while with `hermit egress allow 10.0.0.1 --for 1h`.",
+      "api.example.org leads to 10.0.0.1, a private address; 10.0.0.1:443 is not on the allowlist of family; the owner can add it to policy.toml, or for a while with `hermit egress allow 10.0.0.1 --for 1h --group family`.",
     );
     expect(reason(lead("api.example.org:443", "169.254.169.254"))).toBe(
       "api.example.org leads to 169.254.169.254, a metadata address, which no rule opens.",
     );
+  });
+
+  test("a public address of this machine or its network is treated like any other of the machine", () => {
+    expect(reason(lead("api.example.org:443", OWN))).toBe(
+      `api.example.org leads to ${OWN}, a public address of this machine or its network; ${OWN}:443 is not on the allowlist of family; the owner can add it to policy.toml, or for a while with \`hermit egress allow ${OWN} --for 1h --group family\`.`,
+    );
+    expect(lead("api.example.org:443", "93.184.216.34", OWN).allowed).toBe(false);
+    for (const carrier of ["64:ff9b::cb00:7207", "2002:cb00:7207::1", "::ffff:203.0.114.7"]) {
+      expect(lead("api.example.org:443", carrier).allowed).toBe(false);
+    }
+    const opened = {
+      policy: { ...POLICY, egress: { ...POLICY.egress, common: rules("api.example.org", `${OWN}:443`) } },
+      overrides: [],
+      now: NOW,
+    };
+    const target = parseTarget("api.example.org:443", "tunnel");
+    expect(judgeAddresses(opened, FAMILY, target, [OWN], isOwn)).toEqual({ allowed: true, rule: `${OWN}:443` });
   });
 
   test("an address leads to itself only", () => {
@@ -197,12 +239,13 @@ describe("where an injection route leads", () => {
       groups: "all",
     },
   });
-  const lead = (host: string, ...addresses: string[]) => judgeUpstream(standing(), FAMILY, route(host), addresses);
+  const lead = (host: string, ...addresses: string[]) => judgeUpstream(standing(), FAMILY, route(host), addresses, isOwn);
 
   test("a name the owner wrote needs no other rule, its addresses are judged like any other's", () => {
     expect(lead("api.github.example", "93.184.216.34").allowed).toBe(true);
     expect(lead("api.github.example", "93.184.216.34", "10.0.0.1").allowed).toBe(false);
     expect(lead("api.github.example").allowed).toBe(false);
+    expect(lead("api.github.example", OWN).allowed).toBe(false);
   });
 
   test("an address the owner wrote is taken as it is, and is no other", () => {

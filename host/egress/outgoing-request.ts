@@ -3,7 +3,7 @@ import { RefusedError } from "../domain/errors.ts";
 import type { PlainRequest } from "../ports/outside.ts";
 import { NEVER_METHODS } from "./judge-route.ts";
 import { type OpenLeakStream, refuseLeaks, refuseLeaksIn } from "./leak-stream.ts";
-import { declaredLength, requestHeaders } from "./plain-headers.ts";
+import { bytesOfHeaders, declaredLength, requestHeaders } from "./plain-headers.ts";
 import type { Passage } from "./turn-quota.ts";
 
 const METHOD = /^[A-Z][A-Z-]{0,31}$/;
@@ -25,6 +25,7 @@ export async function lookThrough(authority: string, request: PlainRequest, open
   const headers = requestHeaders(request.headers);
   const declared = declaredLength(request.headers);
   const { method, path } = request;
+  passage.countSent(method.length + path.length + bytesOfHeaders(headers));
   refuseLeaks(open, [`${method} ${authority}${path}`, ...request.headers.map((header) => header.join(": "))].join("\n"));
   passage.awaitWhole("The beginning of the request's body");
   const body = refuseLeaksIn(open, counted(request.body, passage));

@@ -55,6 +55,8 @@ function readingsOf(form: string): readonly (readonly string[])[] {
   const bare = [
     slashed,
     beforeNull,
+    // One that is decoded on the way and handed on as a URL ends there.
+    ...slashed.split(/[?#]/, 1),
     slashed.replace(/;[^/]*/g, ""),
     slashed.replace(/[. ]+(?=\/|$)/g, (dots) => (dots.startsWith("..") ? ".." : "")),
   ];
@@ -86,6 +88,12 @@ const PIECES = [
     "..;",
     "..;a=b",
     "..%3b",
+    "%3fx",
+    "own%3F",
+    "%23",
+    "x%3By",
+    "%EF%BC%9F",
+    "%CD%BE",
     "..%00",
     "%25u002e%25u002e",
     "%EF%BC%852e%EF%BC%852e",

@@ -56,6 +56,7 @@ describe("a pattern", () => {
     ["/a**", "stand alone"],
     ["/%zz", "broken escape"],
     ["/a%2fb", "escaped slash"],
+    ["/a%3fb", "escaped question mark"],
     [`/${"a".repeat(600)}`, "longer than"],
   ])("%j is none: %s", (pattern, fault) => {
     expect(explainPattern(pattern)).toContain(fault);
@@ -89,6 +90,11 @@ describe("a path that some server reads in another way is refused", () => {
     ["a parameter behind dots", "/repos/..;/admin"],
     ["a parameter with a name", "/repos/..;x=1/admin"],
     ["an escaped semicolon", "/repos/..%3b/admin"],
+    ["an escaped semicolon behind a part", "/repos/a%3Bb"],
+    ["an escaped question mark", "/repos/own%3F/items"],
+    ["an escaped number sign", "/repos/own%23/items"],
+    ["a question mark in a form of Unicode's", "/repos/own%EF%BC%9F/items"],
+    ["a semicolon in a form of Unicode's", "/repos/own%CD%BE/items"],
     ["more dots, which some cut off", "/repos/.../admin"],
     ["a space behind dots", "/repos/..%20/admin"],
     ["a part of a space", "/repos/%20/admin"],

@@ -2,7 +2,8 @@
  * Paths of injection routes: read strictly, so that what was matched is what every server on the way makes of it.
  *
  * Refused is what some server reads in another way than it is written: parts of dots or spaces (also with `;` behind, or in compatibility forms of
- * Unicode), escaped slashes and backslashes, escapes within escapes, empty parts, control characters. What is left has the same parts
+ * Unicode), escaped slashes and backslashes, what a decoded path would end at (`?`, `#`, `;`), escapes within escapes, empty parts, control
+ * characters. What is left has the same parts
  * however often it is decoded, so it is matched as it was sent.
  */
 import type { Refusal } from "./target.ts";
@@ -55,6 +56,8 @@ function readParts(path: string): { readonly parts: readonly string[] } | Refusa
     if (/%([0-9a-f]{2}|u[0-9a-f]{4})/i.test(form)) return { refused: "it holds an escape within an escape." };
     if (/[\x00-\x1f\x7f-\x9f]/.test(form)) return { refused: "it holds an escaped control character." };
     if (form.includes("\\") || form.split("/").length !== parts.length + 1) return { refused: "it holds an escaped slash or backslash." };
+    if (/[?#]/.test(form) || form.split(";").length !== path.split(";").length)
+      return { refused: "it holds an escaped question mark, number sign or semicolon, at which some servers end it." };
     if (form.split("/").some(isHollow)) return { refused: "it holds a part of dots or spaces, which leads elsewhere." };
   }
   return { parts };

@@ -15,15 +15,21 @@ const LENGTH = /^(0|[1-9][0-9]{0,14})$/;
 const MAX_HEADERS = 100;
 const MAX_HEADER_BYTES = 16 * 1024;
 
+/** As many as they are on the wire, a colon, a space and a line's end with each. */
+export function bytesOfHeaders(headers: Headers): number {
+  return headers.reduce((sum, [name, value]) => sum + name.length + value.length + 4, 0);
+}
+
 /** For the request that goes on. Throws RefusedError EGRESS_PROTOCOL. */
 export function requestHeaders(headers: Headers): [string, string][] {
   let bytes = 0;
   for (const [name, value] of headers) {
     bytes += name.length + value.length;
+    const read = asRead(name);
     if (!NAME.test(name) || !VALUE.test(value))
       throw malformed("One of the request's headers is not one: it holds characters that no header has.");
     // A websocket is a tunnel, and a tunnel is TLS.
-    if (name === "upgrade" || name.startsWith("sec-websocket-")) {
+    if (read === "upgrade" || read.startsWith("sec-websocket-")) {
       throw malformed("A plain HTTP request may not become another protocol; use https:// or wss://, which pass through a tunnel.");
     }
   }
@@ -58,8 +64,13 @@ function withoutConnection(headers: Headers): [string, string][] {
         .split(",")
         .map((part) => part.trim()),
     );
-  const dropped = new Set([...OF_ONE_CONNECTION, ...named]);
-  return headers.filter(([name]) => !dropped.has(name) && !name.startsWith("proxy-")).map(([name, value]) => [name, value]);
+  const dropped = new Set([...OF_ONE_CONNECTION, ...named.map(asRead)]);
+  return headers.filter(([name]) => !dropped.has(asRead(name)) && !asRead(name).startsWith("proxy-")).map(([name, value]) => [name, value]);
+}
+
+/** As programs behind a web server read it, which are given names as variables: `x_a` and `x.a` are `x-a` there (RFC 3875, 4.1.18). */
+function asRead(name: string): string {
+  return name.replace(/[^a-z0-9]/g, "-");
 }
 
 function malformed(message: string): RefusedError {

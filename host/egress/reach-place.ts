@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import { HostError } from "../domain/errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Outside } from "../ports/outside.ts";
+import type { TurnNames } from "./turn-names.ts";
 import type { Passage } from "./turn-quota.ts";
 
 /** Tried one after the other. A name with more has them for its own balance of load, and any few of them will do. */
@@ -16,22 +17,23 @@ export interface Place {
 
 export interface Ways {
   readonly outside: Outside;
+  readonly names: TurnNames;
   readonly clock: Clock;
   readonly connectTimeoutMs: number;
 }
 
 /**
  * `onResolved` hears where the name leads before anything is sent there, and throws when that may not be. Rejects with what it throws,
- * HostError EGRESS_UNREACHABLE, or what the passage fails with.
+ * HostError EGRESS_UNREACHABLE, RefusedError EGRESS_LIMIT, or what the passage fails with.
  */
 export async function reachPlace(
   { host, port }: Place,
   onResolved: (addresses: readonly string[]) => void,
   passage: Passage,
-  { outside, clock, connectTimeoutMs }: Ways,
+  { outside, names, clock, connectTimeoutMs }: Ways,
 ): Promise<Duplex> {
   passage.awaitPlace();
-  const addresses = isIP(host) === 0 ? await passage.until(outside.resolve(host, passage.signal)) : [host];
+  const addresses = isIP(host) === 0 ? await passage.until(names.resolve(host, passage.signal, outside)) : [host];
   onResolved(addresses);
   const tried = [...new Set(addresses)].slice(0, MAX_ADDRESSES);
   let failure: unknown;

@@ -2,14 +2,20 @@
 import { HostError } from "../domain/errors.ts";
 import type { LeakStream } from "../domain/leak-scanner.ts";
 import type { PlainAnswer } from "../ports/outside.ts";
-import { type OpenLeakStream, withoutLeaks } from "./leak-stream.ts";
+import { withoutLeaks } from "./leak-stream.ts";
 
 /** Sessions are the host's affair; lengths are no longer true when something was replaced. */
 const LEFT_OUT: ReadonlySet<string> = new Set(["set-cookie", "set-cookie2", "content-length"]);
 const WITHOUT_BODY: readonly number[] = [204, 304];
 
-/** Throws HostError EGRESS_UNREACHABLE when the answer cannot be looked through. `stream`: opened while the secret was the one that was sent. */
-export function lookThroughAnswer(answer: PlainAnswer, method: string, open: OpenLeakStream, stream: LeakStream): PlainAnswer {
+/** Opened while the secret was the one that was sent: another may be in its place when the answer comes. */
+interface AnswerLeaks {
+  readonly head: LeakStream;
+  readonly body: LeakStream;
+}
+
+/** Throws HostError EGRESS_UNREACHABLE when the answer cannot be looked through. */
+export function lookThroughAnswer(answer: PlainAnswer, method: string, leaks: AnswerLeaks): PlainAnswer {
   const { status, body } = answer;
   const encoding = answer.headers.find(([name, value]) => name === "content-encoding" && value.toLowerCase() !== "identity");
   if (encoding !== undefined && method !== "HEAD" && !WITHOUT_BODY.includes(status)) {
@@ -18,10 +24,15 @@ export function lookThroughAnswer(answer: PlainAnswer, method: string, open: Ope
       "The service encodes its answer though it was asked not to; what cannot be looked through does not pass.",
     );
   }
-  const headers = answer.headers
-    .filter(([name]) => !LEFT_OUT.has(name) && withoutLeaks(open, name) === name)
-    .map(([name, value]) => [name, withoutLeaks(open, value)] as const);
-  return { status, headers, body: replaced(body, stream) };
+  return { status, headers: headersWithout(leaks.head, answer.headers), body: replaced(body, leaks.body) };
+}
+
+/** All at once, because there is one stream that knows the secret. None, where something in them reached from one into the next. */
+function headersWithout(head: LeakStream, headers: PlainAnswer["headers"]): PlainAnswer["headers"] {
+  const kept = headers.filter(([name]) => !LEFT_OUT.has(name));
+  const passed = withoutLeaks(() => head, kept.flat().join("\n")).split("\n");
+  if (passed.length !== kept.length * 2) return [];
+  return kept.map(([name], at) => [name, passed[at * 2 + 1] ?? ""] as const).filter(([name], at) => passed[at * 2] === name);
 }
 
 async function* replaced(body: AsyncIterable<Uint8Array>, stream: LeakStream): AsyncGenerator<Uint8Array> {

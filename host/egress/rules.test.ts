@@ -15,7 +15,7 @@ function isAllowed(text: string, authority: string): boolean {
 test.each([
   ["api.example.org", { kind: "name", name: "api.example.org" }, 443],
   ["API.Example.org.:8443", { kind: "name", name: "api.example.org" }, 8443],
-  ["localhost:8080", { kind: "name", name: "localhost" }, 8080],
+  ["router:8080", { kind: "name", name: "router" }, 8080],
   ["*.example.org", { kind: "below", of: "example.org" }, 443],
   ["10.0.0.5:80", { kind: "range", family: 4, address: "10.0.0.5", prefix: 32 }, 80],
   ["192.168.1.0/24:8123", { kind: "range", family: 4, address: "192.168.1.0", prefix: 24 }, 8123],
@@ -60,6 +60,10 @@ test.each([
   ["github.door", "[routes.<name>]"],
   ["*.github.door:80", "[routes.<name>]"],
   ["host:80", "another way"],
+  ["localhost:8080", "127.0.0.1:8080"],
+  ["LOCALHOST.", "127.0.0.1:8080"],
+  ["a.localhost:80", "127.0.0.1:8080"],
+  ["*.a.localhost:80", "127.0.0.1:8080"],
 ])("%j is refused and answered with what to write: %s", (text, hint) => {
   const parsed = parseRule(text);
   expect("fault" in parsed ? `${parsed.fault} ${parsed.hint}` : "").toContain(hint);

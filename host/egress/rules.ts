@@ -52,14 +52,14 @@ function readWildcard(text: string): HostPattern | RuleFault {
       hint: `Name the domain that is meant, as *.example.${host.host}.`,
     };
   }
-  return explainOwnName(host.host) ?? { kind: "below", of: host.host };
+  return explainInnerName(host.host) ?? { kind: "below", of: host.host };
 }
 
 function readOne(text: string): HostPattern | RuleFault {
   const host = readHost(text);
   if ("refused" in host) return faultOf(host.refused);
   const { address } = host;
-  if (address === undefined) return explainOwnName(host.host) ?? { kind: "name", name: host.host };
+  if (address === undefined) return explainInnerName(host.host) ?? { kind: "name", name: host.host };
   if (text.startsWith("[") && address.family === 4) return mappedFault(address.text);
   return checkRange(networkOf(address, longestPrefix(address)));
 }
@@ -106,6 +106,15 @@ function longestPrefix({ family }: Address): number {
 
 function mappedFault(written: string): RuleFault {
   return { fault: "This is IPv4 in IPv6 notation.", hint: `Write it in its own, as ${written}.` };
+}
+
+/** Of names that lead nowhere outside when a sandbox asks for them. Undefined: of any other. */
+export function explainInnerName(name: string): RuleFault | undefined {
+  if (!`.${name}`.endsWith(".localhost")) return explainOwnName(name);
+  return {
+    fault: `${name} is the sandbox itself, where it is asked for.`,
+    hint: "For a service of this machine write its address, as 127.0.0.1:8080, or describe a route to it.",
+  };
 }
 
 /** Of names that mean something inside a sandbox already. Undefined: of any other. */

@@ -44,6 +44,7 @@ export function parseTarget(authority: string, via: "tunnel" | "plain"): Target 
 
 /** `host`, `host:port`, `[address]:port`; without a default the port must be there. */
 export function readAuthority(text: string, defaultPort: number | undefined): Target | Refusal {
+  if (text.includes("/")) return { refused: "it names a host, without scheme and path." };
   const parts = splitPort(text);
   if ("refused" in parts) return parts;
   const host = readHost(parts.host);

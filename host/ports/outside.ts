@@ -29,8 +29,13 @@ export interface Upstream {
 
 /** All reject with HostError EGRESS_UNREACHABLE, or with the signal's reason. */
 export interface Outside {
-  /** All addresses of a name, in the system's order; never empty. */
+  /**
+   * All addresses of a name, in the system's order; never empty. A look-up that has begun cannot be called back: it settles when it is over,
+   * whatever the signal says, and whoever bounds look-ups counts it until then.
+   */
   resolve(name: string, signal: AbortSignal): Promise<readonly string[]>;
+  /** Whether a canonical address is of this machine, or of a network it stands in: public ones among them. Throws HostError EGRESS_UNREACHABLE. */
+  isOwn(address: string): boolean;
   /** A TCP connection, through the upstream proxy where one is configured. Either end may end its side before the other. */
   dial(address: string, port: number, signal: AbortSignal): Promise<Duplex>;
   /**

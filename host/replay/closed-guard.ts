@@ -11,7 +11,7 @@ export function closedGuard(randomBytes: GuardParts["randomBytes"]): GuardParts 
   const secrets = new MemorySecrets();
   return {
     policy: CLOSED_POLICY,
-    outside: { resolve: unreachable, dial: unreachable, exchange: unreachable },
+    outside: { resolve: unreachable, dial: unreachable, exchange: unreachable, isOwn: () => false },
     secrets,
     screen: new HostScreen(secrets, []),
     audit: Object.assign(new MemoryAudit(), { settle: () => {}, close: () => Promise.resolve() }),

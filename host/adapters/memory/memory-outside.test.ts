@@ -6,6 +6,7 @@ import { type MemoryPlace, MemoryOutside } from "./memory-outside.ts";
 runOutsideSuite("memory", async () => {
   const outside = new MemoryOutside();
   outside.names.set("known.test", () => ["192.0.2.1", "2001:db8::1"]);
+  outside.own.add("192.0.2.9");
   let port = 1;
   const listen = (place: MemoryPlace): Listening => {
     const ended = Promise.withResolvers<void>();
@@ -21,6 +22,7 @@ runOutsideSuite("memory", async () => {
   return {
     outside,
     known: { name: "known.test", addresses: ["192.0.2.1", "2001:db8::1"] },
+    own: "192.0.2.9",
     listen: async (connect) => listen({ connect }),
     listenHttp: async (answer) => listen({ answer: async (request, upstream) => answered(answer(await heard(request, upstream))) }),
     dispose: async () => undefined,

@@ -12,6 +12,7 @@ export interface MemoryPlace {
 export class MemoryOutside implements Outside {
   /** Where names lead; asked anew each time. */
   readonly names = new Map<string, () => readonly string[] | Promise<readonly string[]>>();
+  readonly own = new Set<string>();
   /** By `address:port`. */
   readonly places = new Map<string, MemoryPlace>();
   /** What was asked of it, in order. */
@@ -19,12 +20,15 @@ export class MemoryOutside implements Outside {
   readonly dialled: string[] = [];
   readonly #ends = new WeakMap<Duplex, MemoryPlace>();
 
-  async resolve(name: string, signal: AbortSignal): Promise<readonly string[]> {
-    signal.throwIfAborted();
+  async resolve(name: string): Promise<readonly string[]> {
     this.resolved.push(name);
     const addresses = await this.names.get(name)?.();
     if (addresses === undefined || addresses.length === 0) throw notReached(name);
     return addresses;
+  }
+
+  isOwn(address: string): boolean {
+    return this.own.has(address);
   }
 
   async dial(address: string, port: number, signal: AbortSignal): Promise<Duplex> {

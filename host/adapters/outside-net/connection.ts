@@ -18,19 +18,6 @@ export function connected<S extends Duplex>(socket: S, event: "connect" | "secur
   return promise.finally(() => signal.removeEventListener("abort", stop));
 }
 
-/** As `work`, or rejects with the signal's reason as soon as there is one. */
-export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const stop = (): void => reject(signal.reason);
-  signal.addEventListener("abort", stop, { once: true });
-  if (signal.aborted) stop();
-  try {
-    return await Promise.race([promise, work]);
-  } finally {
-    signal.removeEventListener("abort", stop);
-  }
-}
-
 /** As a URL and a CONNECT name it. */
 export function authorityOf(host: string, port: number): string {
   return `${isIPv6(host) ? `[${host}]` : host}:${port}`;

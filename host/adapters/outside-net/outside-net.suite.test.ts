@@ -27,6 +27,7 @@ runOutsideSuite("net", async () => {
       },
     }),
     known: { name: "known.test", addresses: ["127.0.0.1", "::1"] },
+    own: "127.0.0.1",
     listen: (onConnection) => listening(createServer({ allowHalfOpen: true }, onConnection)),
     listenHttp: (answer) =>
       listening(

@@ -142,3 +142,12 @@ test("a name without addresses leads nowhere", async () => {
   const outside = createOutsideNet({ proxy: undefined, lookup: async () => [] });
   await expect(outside.resolve("empty.test", NEVER)).rejects.toThrow("empty.test could not be reached: the name has no address.");
 });
+
+test("of the threads that look-ups may have one is left to others", async () => {
+  const begun: string[] = [];
+  const silent = new Promise<never>(() => undefined);
+  const lookup = (name: string): Promise<never> => (begun.push(name), silent);
+  const outside = createOutsideNet({ proxy: undefined, lookup, lookupThreads: 4 });
+  for (let n = 0; n < 6; n++) void outside.resolve(`n${n}.test`, NEVER);
+  expect(begun).toEqual(["n0.test", "n1.test", "n2.test"]);
+});

@@ -6,29 +6,27 @@
 import { lookup as lookupName } from "node:dns/promises";
 import { connect } from "node:net";
 import type { Outside } from "../../ports/outside.ts";
-import { authorityOf, connected, unlessAborted } from "./connection.ts";
-import { unreachable } from "./failure.ts";
+import { authorityOf, connected } from "./connection.ts";
+import { type Lookup, NameLookups } from "./name-lookups.ts";
+import { isOwnAddress } from "./own-networks.ts";
 
 export interface OutsideNetOptions {
   /** `http://` or `https://`; undefined: none. It is asked for addresses. */
   readonly proxy: string | undefined;
   /** All addresses of a name. Default: as the system looks it up. */
-  readonly lookup?: (name: string) => Promise<readonly string[]>;
+  readonly lookup?: Lookup;
+  /** How many threads libuv gives to look-ups: half of UV_THREADPOOL_SIZE, rounded up. Default: 2, as where that is not set. */
+  readonly lookupThreads?: number;
 }
 
-export function createOutsideNet({ proxy, lookup = bySystem }: OutsideNetOptions): Outside {
+const DEFAULT_LOOKUP_THREADS = 2;
+
+export function createOutsideNet({ proxy, lookup = bySystem, lookupThreads = DEFAULT_LOOKUP_THREADS }: OutsideNetOptions): Outside {
+  const names = new NameLookups(lookup, lookupThreads);
   const viaProxy = proxy === undefined ? undefined : new URL(proxy);
   return {
-    async resolve(name, signal) {
-      const addresses = await unlessAborted(
-        lookup(name).catch((error: unknown) => {
-          throw unreachable(name, error);
-        }),
-        signal,
-      );
-      if (addresses.length === 0) throw unreachable(name, { code: "ENODATA" });
-      return addresses;
-    },
+    resolve: (name, signal) => names.resolve(name, signal),
+    isOwn: (address) => isOwnAddress(address),
     async dial(address, port, signal) {
       signal.throwIfAborted();
       if (viaProxy === undefined)
