@@ -111,7 +111,10 @@ test("docs/threat-model.md names only tests that exist, and one for each attempt
   const rows = read("docs/threat-model.md")
     .split("\n")
     .filter((line) => /^\| (?!attempt|zone)/.test(line) && line.split(" | ").length === 3 && line.includes(".test.ts"));
-  const attempts = read("docs/threat-model.md").split("## What stops what")[1]?.match(/^\| (?!attempt).*$/gm) ?? [];
+  const attempts =
+    read("docs/threat-model.md")
+      .split("## What stops what")[1]
+      ?.match(/^\| (?!attempt).*$/gm) ?? [];
   expect(rows.length).toBeGreaterThan(20);
   expect(attempts).toEqual(rows);
   expect(rows.flatMap(claimsOf).filter((claim) => !isTestOf(claim))).toEqual([]);
