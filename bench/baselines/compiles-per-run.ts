@@ -20,7 +20,7 @@ const TAG = "hermit-bench:compiles-per-run";
 const IN_IMAGE = "/opt/compile";
 const SOURCES = ["runner-image/runner", "runner-image/tools", "contracts/wire"];
 /** What the runner's sources import, and Node's own types. Their dependencies follow. */
-const TYPED_PACKAGES = ["@types/node", "zod", "@ai-sdk/gateway", "@ai-sdk/provider"];
+const TYPED_PACKAGES = ["@types/node", "zod", "@ai-sdk/gateway", "@ai-sdk/provider", "tweetnacl"];
 const TYPE_FILES = /(?:\.d\.[cm]?ts|\/package\.json)$/;
 const COMPILER_FILES = /^lib\/(?:_?tsc\.js|lib\..*d\.ts)$|^package\.json$/;
 const TAR_PATH_BYTES = 100;
