@@ -83,7 +83,7 @@ bench: image ## measure; results in bench/results/latest.json
 long: image ## what takes longer than a test may: 500 rounds of kill -9, a simulated day of 10,000 tasks, a million cases of each fuzz, all recordings in real sandboxes
 	@HERMIT_KILL_ROUNDS=500 HERMIT_KILL_RESULT=bench/results/kill-9.json $(BIN)/vitest run --project engine security/crash
 	@HERMIT_SIMULATED_TASKS=10000 $(BIN)/vitest run --project contracts host/scheduling/simulated-day
-	@HERMIT_FUZZ_CASES=1000000 $(BIN)/vitest run --project contracts -fuzz
+	@HERMIT_FUZZ_CASES=1000000 $(BIN)/vitest run --project contracts fuzz.test
 	@HERMIT_ENGINE_REPLAY=all $(BIN)/vitest run --project engine host/replay
 
 clean: ## remove what was built; dependencies and images stay
