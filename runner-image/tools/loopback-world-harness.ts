@@ -1,18 +1,20 @@
 /**
- * For engine tests of the way out: services on this machine's loopback under names of their own, and a door that knows no more than which
+ * For engine tests of the way out: services on this machine's loopback under names of their own, and the real door with a policy of which
  * of them may be reached. What is served comes from a folder; `/big` is 100 MB, `/echo` gives back what it was sent.
  */
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import { type AddressInfo, connect } from "node:net";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { SERVICE_CERTIFICATE } from "../../contracts/suites/test-certificates.ts";
-import { HostError, RefusedError } from "../../host/domain/errors.ts";
+import { createOutsideNet } from "../../host/adapters/outside-net/index.ts";
+import type { Route } from "../../host/domain/policy.ts";
+import { openDoor } from "../../host/egress/egress-door-harness.ts";
 import type { EgressDoor } from "../../host/ports/link.ts";
 
 export const BIG_BYTES = 100_000_000;
@@ -23,7 +25,15 @@ export interface LoopbackWorld extends AsyncDisposable {
   readonly served: readonly string[];
 }
 
-/** `allowed`: names with their ports; `name.door` is always one. */
+const LOOPBACK = "127.0.0.1";
+
+function routeTo(port: number): Route {
+  const upstream = { scheme: "http", host: LOOPBACK, port } as const;
+  const methods = ["GET", "HEAD", "POST", "PUT"];
+  return { name: "name", upstream, secret: "made-up", inject: { as: "bearer" }, methods, paths: ["/**"], groups: "all" };
+}
+
+/** `allowed`: rules. `name.door` is a route to the plain service. */
 export async function openLoopbackWorld(folder: string, allowed: readonly string[]): Promise<LoopbackWorld> {
   const served: string[] = [];
   const serve = (scheme: string) => (asked: IncomingMessage, answer: ServerResponse) => {
@@ -32,35 +42,15 @@ export async function openLoopbackWorld(folder: string, allowed: readonly string
   };
   const secure = await listening(createTlsServer(SERVICE_CERTIFICATE, serve("https")));
   const plain = await listening(createServer(serve("http")));
-  const judge = (authority: string): void => {
-    if (!allowed.includes(authority)) throw new RefusedError("EGRESS_DENIED", `${authority} is not on the allowlist of this test.`);
-  };
-  const door: EgressDoor = {
-    async tunnel(authority) {
-      judge(authority);
-      const upstream = connect({ port: secure.port, host: "127.0.0.1", allowHalfOpen: true });
-      await once(upstream, "connect");
-      return {
-        close: () => void upstream.destroy(),
-        join: async (client) => {
-          await Promise.allSettled([pipeline(client, upstream), pipeline(upstream, client)]);
-        },
-      };
-    },
-    async exchange(authority, { method, path, headers, body }, signal) {
-      if (authority !== "name.door") judge(authority.includes(":") ? authority : `${authority}:80`);
-      const passed = [...headers.flat(), "host", authority];
-      const call = request({ port: plain.port, host: "127.0.0.1", method, path, headers: passed, agent: false, signal });
-      const sending = pipeline(Readable.from(body), call);
-      try {
-        const [[answer]] = (await Promise.all([once(call, "response"), sending])) as unknown as [[IncomingMessage]];
-        const named = Object.entries(answer.headers).filter(([name]) => !["connection", "keep-alive", "transfer-encoding"].includes(name));
-        return { status: answer.statusCode ?? 502, headers: named.map(([name, value]) => [name, String(value)] as const), body: answer };
-      } catch (cause) {
-        throw new HostError("EGRESS_UNREACHABLE", "The place outside broke the connection off.", { cause });
-      }
-    },
-  };
+  const net = createOutsideNet({ proxy: undefined, lookup: async () => [LOOPBACK] });
+  const { door } = openDoor({
+    allow: [...allowed, `${LOOPBACK}:443`, `${LOOPBACK}:80`],
+    routes: [routeTo(plain.port)],
+    secrets: new Map([["made-up", "made-up-secret-of-a-test"]]),
+    // The ports names are known by are not a test's to listen on.
+    outside: { ...net, dial: (address, port, signal) => net.dial(address, { 443: secure.port, 80: plain.port }[port] ?? port, signal) },
+    limits: { connections: 64, connectionsPerMinute: 10_000, turnBytes: 10 * BIG_BYTES },
+  });
   return {
     door,
     served,
