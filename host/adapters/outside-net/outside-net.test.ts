@@ -129,6 +129,17 @@ test("a service that answers with something else than HTTP, or with endless head
   }
 });
 
+test("an answer whose sender has hung up before anybody reads it arrives whole, and harms nothing", async () => {
+  const body = "x".repeat(64 * 1024);
+  const head = `HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n`;
+  const port = await listen(createServer((socket) => socket.once("data", () => socket.end(head + body))));
+  const outside = createOutsideNet({ proxy: undefined });
+  const connection = await outside.dial("127.0.0.1", port, NEVER);
+  const answer = await outside.exchange(connection, { scheme: "http", host: "service.test", port }, GET, NEVER);
+  for (let turns = 0; turns < 200; turns++) await new Promise((resolve) => setImmediate(resolve));
+  expect((await text(answer.body)).length).toBe(body.length);
+});
+
 test("of a system's error only the code is said, and a code only when it is one", () => {
   const error = (code: unknown): Error => Object.assign(new Error("open /home/owner/.config/key failed"), { code });
   expect(unreachable("service.test", error("ENOTFOUND")).message).toBe("service.test could not be reached: there is no such name.");
