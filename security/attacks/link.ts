@@ -171,10 +171,14 @@ refused("tunnel", await tunnel());
 stopped();
 process.exit(0);`,
     {
-      judge: ({ output, turn }) => ({
-        stopped: /^STOPPED/m.test(output) && turn.replies.join() === "done",
-        by: output.slice(8, 300) || turn.replies.join(),
-      }),
+      // The sandbox ends with its turn, perhaps before it can say what it came to; then what the host recorded tells.
+      judge: ({ output, turn }, rig) => {
+        const allowed = rig.audit().some((record) => record.turn === turn.id && record.decision === "allowed");
+        return {
+          stopped: (output === "" || /^STOPPED/m.test(output)) && turn.replies.join() === "done" && !allowed,
+          by: output.slice(8, 300) || "the sandbox ended with its turn",
+        };
+      },
     },
   ),
   {
