@@ -1,4 +1,7 @@
-/** One HTTP/1.1 exchange on a connection that is there. Loaded at the first exchange: undici takes some 30 MB, which tunnels do without. */
+/**
+ * One HTTP/1.1 exchange on a connection that is there. Loaded at the first exchange: undici takes some 30 MB, which tunnels do without.
+ * Its version 8 or later: 7 ends the whole process when a service hangs up while its answer waits to be read.
+ */
 import { isIP } from "node:net";
 import { type Duplex, Readable } from "node:stream";
 import { connect as connectTls } from "node:tls";
