@@ -85,7 +85,7 @@ export default {
       from: { path: "^(host|runner-image|contracts)/", pathNot: "(^host/(imports|cli)/|\\.test\\.ts$)" },
       to: { path: "^host/imports/" },
     },
-    only("host-names-no-adapter", "An embedder brings its own adapters.", "^host/host\\.ts$", "^(host/(scheduling|dispatch|runs|guard|egress|secrets|sandboxes|models|domain|ports)|contracts/wire)/"),
+    only("host-names-no-adapter", "An embedder brings its own adapters.", "^host/host(-parts)?\\.ts$", "^(host/host-parts\\.ts$|(host/(scheduling|dispatch|runs|guard|egress|secrets|sandboxes|models|domain|ports)|contracts/wire)/)"),
     {
       name: "only-programs-choose-adapters",
       comment: "presets.ts is the one choice of adapters; only the program, tests, bench and security use it.",
@@ -109,13 +109,13 @@ export default {
       "replay-drives-the-whole-host",
       "It plays the program around a host: in-memory twins and the real store below it, recordings above; the host itself as it is.",
       "^host/replay/(?!engine-staging)",
-      "^(host/(replay|domain|ports|secrets|adapters/(memory|model-payload|store-sqlite|time-zones-system))/|host/host\\.ts$|contracts/(replay|wire)/)",
+      "^(host/(replay|domain|ports|secrets|adapters/(memory|model-payload|store-sqlite|time-zones-system))/|host/host(-parts)?\\.ts$|contracts/(replay|wire)/)",
     ),
     only(
       "engine-replay-uses-real-sandboxes",
       "The same host with its agents where they live: engine, link, workspaces and transcripts as they are.",
       "^host/replay/engine-staging\\.ts$",
-      "^(host/(replay|domain|ports|adapters/(clock-system|link-http2|model-payload|sandbox-docker|transcripts-jsonl|workspace-fs))/|host/host\\.ts$|contracts/(replay|wire)/)",
+      "^(host/(replay|domain|ports|adapters/(clock-system|link-http2|model-payload|sandbox-docker|transcripts-jsonl|workspace-fs))/|host/host(-parts)?\\.ts$|contracts/(replay|wire)/)",
     ),
     {
       name: "replay-is-a-program",

@@ -12,7 +12,7 @@ import type { MemoryPlatform } from "./adapters/memory/memory-channel.ts";
 import { createMemoryRuntime, type MemoryRuntime } from "./adapters/memory/memory-sandbox-runtime.ts";
 import { payloadModel } from "./adapters/model-payload/index.ts";
 import { NOTICE_MARK } from "./domain/notice.ts";
-import type { Host } from "./host.ts";
+import type { Host } from "./host-parts.ts";
 import { settings, TestHost, until } from "./host-harness.ts";
 import type { AnthropicCall } from "./ports/anthropic-api.ts";
 import type { Store } from "./ports/store.ts";

@@ -4,7 +4,7 @@ import { MemoryAudit } from "./adapters/memory/memory-audit.ts";
 import { MemorySecrets } from "./adapters/memory/memory-secrets.ts";
 import { createScriptedModel, type ScriptStep } from "./adapters/model-scripted/index.ts";
 import { CLOSED_POLICY, type Policy } from "./domain/policy.ts";
-import type { GuardParts, HostAudit } from "./host.ts";
+import type { GuardParts, HostAudit } from "./host-parts.ts";
 import { TestHost } from "./host-harness.ts";
 import { makeDecoys } from "./secrets/decoys.ts";
 import { HostScreen } from "./secrets/screen.ts";

@@ -19,7 +19,8 @@ import { type Past, readPast, type Standing } from "./adapters/store-sqlite/past
 import { systemTimeZones } from "./adapters/time-zones-system/index.ts";
 import { createTranscripts } from "./adapters/transcripts-jsonl/index.ts";
 import { streamOfParts, type WholeStep, wholeStepParts } from "./domain/model-step.ts";
-import { createHost, type Host, type HostSettings } from "./host.ts";
+import type { Host, HostSettings } from "./host-parts.ts";
+import { createHost } from "./host.ts";
 import { closedGuard } from "./replay/closed-guard.ts";
 import { settings } from "./host-harness.ts";
 import type { ModelCallOptions, ModelStreamPart } from "./ports/model.ts";

@@ -14,7 +14,8 @@ import { systemTimeZones } from "../../host/adapters/time-zones-system/index.ts"
 import { isHostError } from "../../host/domain/errors.ts";
 import type { Group } from "../../host/domain/group.ts";
 import type { Task, TaskStatus } from "../../host/domain/task.ts";
-import { createHost, type Host } from "../../host/host.ts";
+import type { Host } from "../../host/host-parts.ts";
+import { createHost } from "../../host/host.ts";
 import type { Store } from "../../host/ports/store.ts";
 import { CLOSED_LIMITS, closedGuard } from "../../host/replay/closed-guard.ts";
 import { ReplayPlatform } from "../../host/replay/replay-channel.ts";

@@ -7,7 +7,7 @@ import type { Config } from "../config/index.ts";
 import { describeError, RefusedError } from "../domain/errors.ts";
 import { MAIN_FOLDER } from "../domain/group.ts";
 import { openControlSocket } from "../gateway/control-socket.ts";
-import type { Host } from "../host.ts";
+import type { Host } from "../host-parts.ts";
 import type { Store } from "../ports/store.ts";
 import { createStandardHost } from "../presets.ts";
 import { controlSocketPath, type GlobalOptions, loadConfigForCli } from "./context.ts";

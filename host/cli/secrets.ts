@@ -1,9 +1,9 @@
 /** `hermit secrets set | list | rm | rotate`. A value is never an argument, and never shown. */
 import { systemClock } from "../adapters/clock-system/index.ts";
-import { type DescribedSecret, isSecretName, LocalSecrets, NAME_RULE } from "../adapters/secrets-local/index.ts";
+import { type DescribedSecret, LocalSecrets } from "../adapters/secrets-local/index.ts";
 import { HostError, RefusedError } from "../domain/errors.ts";
+import { isSecretName, SECRET_NAME_RULE, SECRET_PLACES } from "../domain/secret.ts";
 import { SHORTEST_FOUND } from "../domain/leak-forms.ts";
-import type { SecretSource } from "../ports/secrets.ts";
 import { type GlobalOptions, loadConfigForCli } from "./context.ts";
 import { EXIT_FAILED } from "./exit-codes.ts";
 import { readSecret, type SecretStreams } from "./secret-input.ts";
@@ -13,12 +13,6 @@ export interface SecretsOptions extends GlobalOptions {
 }
 
 const STANDARD: SecretStreams = { input: process.stdin, output: process.stdout, errors: process.stderr };
-
-const PLACES: Readonly<Record<SecretSource, string>> = {
-  credential: "a systemd credential",
-  sealed: "the sealed store",
-  environment: "the environment",
-};
 
 /** `extra`: arguments after the name, of which there may be none. */
 export async function setSecret(
@@ -66,8 +60,9 @@ export async function listSecrets(options: SecretsOptions, streams: SecretStream
   const width = Math.max(0, ...shown.map(({ name }) => name.length));
   const lines = shown.map(({ name, source, changedAt, shadowed }) => {
     const when = changedAt === null ? "" : `, changed ${changedAt}`;
-    const hidden = shadowed.length === 0 ? "" : `; ${shadowed.map((other) => PLACES[other]).join(" and ")} has one too, which is not used`;
-    return `${name.padEnd(width)}  ${PLACES[source]}${when}${hidden}`;
+    const hidden =
+      shadowed.length === 0 ? "" : `; ${shadowed.map((other) => SECRET_PLACES[other]).join(" and ")} has one too, which is not used`;
+    return `${name.padEnd(width)}  ${SECRET_PLACES[source]}${when}${hidden}`;
   });
   say(
     streams,
@@ -83,7 +78,7 @@ export async function removeSecret(name: string, options: SecretsOptions, stream
   refuseElsewhere(secrets.list(), name);
   await secrets.sealed.remove(name);
   const left = secrets.list().find((secret) => secret.name === name)?.source ?? null;
-  const further = left === null ? "" : ` It comes from ${PLACES[left]} now.`;
+  const further = left === null ? "" : ` It comes from ${SECRET_PLACES[left]} now.`;
   say(
     streams,
     options,
@@ -105,7 +100,7 @@ async function store(secrets: LocalSecrets, name: string, options: SecretsOption
     ...(keyMade === undefined ? [] : [`A sealing key was made: ${keyMade}. Keep a copy of it apart from copies of the home.`]),
     ...(used === "sealed"
       ? []
-      : [`${name} comes from ${PLACES[used]}, which goes before the sealed store: the value just stored is not used.`]),
+      : [`${name} comes from ${SECRET_PLACES[used]}, which goes before the sealed store: the value just stored is not used.`]),
     ...(value.length >= SHORTEST_FOUND
       ? []
       : [`It is shorter than ${SHORTEST_FOUND} characters: it is not recognised in what a sandbox says.`]),
@@ -127,7 +122,7 @@ async function openFor(name: string, extra: readonly string[], options: SecretsO
   }
   // Not quoted: it may be the value, put where the name belongs.
   if (!isSecretName(name))
-    throw new HostError("CONFIG_INVALID", `That is no name of a secret: ${NAME_RULE}.`, { hint: "Such as github-token." });
+    throw new HostError("CONFIG_INVALID", `That is no name of a secret: ${SECRET_NAME_RULE}.`, { hint: "Such as github-token." });
   return await open(options);
 }
 
@@ -140,7 +135,7 @@ async function open(options: SecretsOptions): Promise<LocalSecrets> {
 function refuseElsewhere(secrets: readonly DescribedSecret[], name: string): void {
   const found = secrets.find((secret) => secret.name === name);
   if (found === undefined || found.source === "sealed" || found.shadowed.includes("sealed")) return;
-  throw new RefusedError("SECRET_UNKNOWN", `${name} is not in the sealed store: it comes from ${PLACES[found.source]}.`, {
+  throw new RefusedError("SECRET_UNKNOWN", `${name} is not in the sealed store: it comes from ${SECRET_PLACES[found.source]}.`, {
     hint: "Change it there, or take it out there and set it here.",
   });
 }

@@ -104,3 +104,8 @@ export function readBounded(file: string, maxBytes: number): BoundedFile | { rea
     closeSync(descriptor);
   }
 }
+
+/** Ours, or root's, who may read and replace anything anyway. `uid` undefined: this system has none. */
+export function isOwned(file: BoundedFile, uid: number | undefined): boolean {
+  return file.uid === 0 || uid === undefined || file.uid === uid;
+}

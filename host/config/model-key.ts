@@ -1,7 +1,7 @@
 /** Where the model service's key comes from, and what makes us refuse it. */
 import { join } from "node:path";
 import { type Environment, KEY_VARIABLE, variable } from "./environment.ts";
-import { type BoundedFile, FAULTS, type Fault, MAX_KEY_BYTES, readBounded } from "./file.ts";
+import { type BoundedFile, FAULTS, type Fault, isOwned, MAX_KEY_BYTES, readBounded } from "./file.ts";
 import type { Problem } from "./problem.ts";
 import { Secret } from "./secret.ts";
 
@@ -68,11 +68,6 @@ function isKey(value: string): boolean {
 
 function isExposed({ mode }: BoundedFile): boolean {
   return (mode & 0o077) !== 0;
-}
-
-/** Ours, or root's, who may read and replace anything anyway. */
-function isOwned(file: BoundedFile, uid: number | undefined): boolean {
-  return file.uid === 0 || uid === undefined || file.uid === uid;
 }
 
 function refused(source: string, what: string, hint = "A key is one word of printable ASCII characters, alone in its place."): FoundKey {

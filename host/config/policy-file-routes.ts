@@ -5,6 +5,7 @@ import { kindOf } from "../egress/addresses.ts";
 import { NEVER_METHODS } from "../egress/judge-route.ts";
 import { explainPattern } from "../egress/paths.ts";
 import { explainOwnName } from "../egress/rules.ts";
+import { isSecretName } from "../domain/secret.ts";
 import { HTTP_PORT, HTTPS_PORT, readAuthority, type Target } from "../egress/target.ts";
 import type { Explain, Section } from "./policy-file-section.ts";
 
@@ -15,7 +16,6 @@ const MAX_TTL_S = 86_400;
 
 /** A label of the host name inside the sandbox. */
 const ROUTE_NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
-const SECRET_NAME = /^[a-z][a-z0-9-]{0,62}$/;
 const SECRET_WORDS = "the name of a secret: small letters, digits and hyphens, a letter first";
 const VARIABLE = /^[A-Z_][A-Z0-9_]{0,63}$/;
 /** Commands would no longer start, or go another way out. */
@@ -35,7 +35,7 @@ export function readRoute(section: Section): Route | undefined {
     section.refuse(undefined, `${shown}: a route's name has small letters, digits and hyphens, at most 63.`, hint);
   }
   const upstream = readUpstream(section);
-  const secret = section.text("secret", SECRET_WORDS, (text) => SECRET_NAME.test(text));
+  const secret = section.text("secret", SECRET_WORDS, isSecretName);
   const inject = readInjection(section);
   const methods = section.texts("methods", explainMethod) ?? DEFAULT_METHODS;
   const paths = section.texts("paths", explainPath);
@@ -52,7 +52,7 @@ export function readLease(section: Section): LeaseGrant | undefined {
   const { name, shown } = section;
   section.only("env", "groups", "ttl_s");
   section.require("env", "groups");
-  if (!SECRET_NAME.test(name)) section.refuse(undefined, `${shown} must be ${SECRET_WORDS}.`, "Rename it to the secret that is lent.");
+  if (!isSecretName(name)) section.refuse(undefined, `${shown} must be ${SECRET_WORDS}.`, "Rename it to the secret that is lent.");
   const variables = "the name of a variable in capital letters, such as WEATHER_KEY, and none that commands need themselves";
   const env = section.text("env", variables, (text) => VARIABLE.test(text) && !TAKEN_VARIABLE.test(text));
   const groups = readGroups(section);

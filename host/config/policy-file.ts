@@ -7,7 +7,7 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 import { CLOSED_POLICY, type EgressRule, type LeaseGrant, type Policy } from "../domain/policy.ts";
 import { parseRule } from "../egress/rules.ts";
-import { type BoundedFile, FAULTS, readBounded } from "./file.ts";
+import { type BoundedFile, FAULTS, isOwned, readBounded } from "./file.ts";
 import { explainFolder, readLease, readRoute } from "./policy-file-routes.ts";
 import { Section } from "./policy-file-section.ts";
 import { ConfigError, type Problem } from "./problem.ts";
@@ -69,10 +69,11 @@ export async function checkPolicy(home: string, uid = process.getuid?.()): Promi
 }
 
 /** Whoever can write it decides what gets out. */
-function explainStrangers({ mode, uid: owner }: BoundedFile, uid: number | undefined): { message: string; hint: string } | undefined {
-  if ((mode & 0o022) !== 0) return { message: "The policy can be changed by others than its owner.", hint: "Run chmod go-w on it." };
-  const isOurs = owner === 0 || uid === undefined || owner === uid;
-  return isOurs ? undefined : { message: "The policy belongs to another user.", hint: "Give it to the user Hermit runs as, with chown." };
+function explainStrangers(file: BoundedFile, uid: number | undefined): { message: string; hint: string } | undefined {
+  if ((file.mode & 0o022) !== 0) return { message: "The policy can be changed by others than its owner.", hint: "Run chmod go-w on it." };
+  return isOwned(file, uid)
+    ? undefined
+    : { message: "The policy belongs to another user.", hint: "Give it to the user Hermit runs as, with chown." };
 }
 
 function readPolicy(root: Section): Policy {

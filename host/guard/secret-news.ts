@@ -1,6 +1,7 @@
 /**
  * Changes the owner makes to the secrets while the host runs, which another process writes: noticed before each turn, and recorded.
  */
+import { SECRET_PLACES } from "../domain/secret.ts";
 import type { Audit } from "../ports/audit.ts";
 import type { Secrets, StoredSecret } from "../ports/secrets.ts";
 
@@ -21,7 +22,7 @@ export class SecretNews {
     for (const [name, secret] of now) {
       const was = before?.get(name);
       if (was?.source === secret.source && was.changedAt === secret.changedAt) continue;
-      const where = `in ${PLACES[secret.source]}`;
+      const where = `in ${SECRET_PLACES[secret.source]}`;
       this.#record(
         name,
         before === undefined ? `it is kept ${where}` : was === undefined ? `it was set, ${where}` : `it was changed, ${where}`,
@@ -35,9 +36,3 @@ export class SecretNews {
     this.#audit.record({ kind: "secret", decision: "noted", group: null, turn: null, subject, reason });
   }
 }
-
-const PLACES: Readonly<Record<StoredSecret["source"], string>> = {
-  credential: "a systemd credential",
-  sealed: "the sealed store",
-  environment: "the environment",
-};

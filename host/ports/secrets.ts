@@ -1,7 +1,7 @@
 /**
  * Secrets: what the owner keeps for Hermit to use. Read anew for each use, so that one that was changed or removed is not used again.
  */
-export type SecretSource = "credential" | "sealed" | "environment";
+import type { SecretSource } from "../domain/secret.ts";
 
 export interface StoredSecret {
   readonly name: string;

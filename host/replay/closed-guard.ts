@@ -3,7 +3,7 @@ import { MemoryAudit } from "../adapters/memory/memory-audit.ts";
 import { MemorySecrets } from "../adapters/memory/memory-secrets.ts";
 import { RefusedError } from "../domain/errors.ts";
 import { CLOSED_POLICY } from "../domain/policy.ts";
-import type { GuardParts, HostSettings } from "../host.ts";
+import type { GuardParts, HostSettings } from "../host-parts.ts";
 import { HostScreen } from "../secrets/screen.ts";
 
 export function closedGuard(randomBytes: GuardParts["randomBytes"]): GuardParts {

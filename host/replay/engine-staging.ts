@@ -16,7 +16,7 @@ import { createDockerRuntime } from "../adapters/sandbox-docker/index.ts";
 import { createTranscripts } from "../adapters/transcripts-jsonl/index.ts";
 import { createWorkspaces } from "../adapters/workspace-fs/index.ts";
 import { SandboxError } from "../domain/errors.ts";
-import type { Host, HostSettings } from "../host.ts";
+import type { Host, HostSettings } from "../host-parts.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { LinkServer, TurnDoors } from "../ports/link.ts";
 import type { Log } from "../ports/log.ts";

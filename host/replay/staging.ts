@@ -2,7 +2,7 @@
 import type { Lack } from "../../contracts/replay/driver.ts";
 import type { Scenario } from "../../contracts/replay/scenario.ts";
 import type { Script } from "../../contracts/replay/script.ts";
-import type { Host, HostParts, HostSettings } from "../host.ts";
+import type { Host, HostParts, HostSettings } from "../host-parts.ts";
 import type { Clock } from "../ports/clock.ts";
 
 export interface Surroundings {

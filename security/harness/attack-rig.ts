@@ -15,7 +15,7 @@ import type { AuditRecord } from "../../host/audit/record.ts";
 import type { Config } from "../../host/config/index.ts";
 import { SandboxError } from "../../host/domain/errors.ts";
 import type { MountAllowlist } from "../../host/domain/mount-allowlist.ts";
-import type { Host } from "../../host/host.ts";
+import type { Host } from "../../host/host-parts.ts";
 import { createStandardHost } from "../../host/presets.ts";
 import { HostScreen } from "../../host/secrets/screen.ts";
 import { GROUPS, type GroupName, LONGEST_TURN_MS, makeHousehold, plantedValues } from "./attacked-household.ts";

@@ -1,2 +1,2 @@
 export { type DescribedSecret, LocalSecrets, type LocalSecretsOptions } from "./local-secrets.ts";
-export { isSecretName, MAX_VALUE_BYTES, NAME_RULE, parseValue } from "./value.ts";
+export { MAX_VALUE_BYTES, parseValue } from "./value.ts";

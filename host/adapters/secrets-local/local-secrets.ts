@@ -8,11 +8,12 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { HostError } from "../../domain/errors.ts";
-import type { Secrets, SecretSource, StoredSecret } from "../../ports/secrets.ts";
+import { isSecretName, SECRET_NAME_RULE, type SecretSource } from "../../domain/secret.ts";
+import type { Secrets, StoredSecret } from "../../ports/secrets.ts";
 import { readWhole, stampOf } from "./private-file.ts";
 import type { Entry } from "./seal.ts";
 import { SealedStore, type SealedStoreOptions } from "./sealed-store.ts";
-import { isSecretName, MAX_VALUE_BYTES, NAME_RULE, parseValue } from "./value.ts";
+import { MAX_VALUE_BYTES, parseValue } from "./value.ts";
 
 const CREDENTIAL_PREFIX = "hermit-secret-";
 const NEWLINE_BYTES = 2;
@@ -60,7 +61,7 @@ export class LocalSecrets implements Secrets {
     const credentials = this.#credentialNames();
     const misnamed = credentials.find((name) => !isSecretName(name));
     if (misnamed !== undefined)
-      throw unusable(`${CREDENTIAL_PREFIX}${misnamed}`, "has no name a secret can have", `A name is ${NAME_RULE}.`);
+      throw unusable(`${CREDENTIAL_PREFIX}${misnamed}`, "has no name a secret can have", `A name is ${SECRET_NAME_RULE}.`);
     for (const name of credentials) this.#readCredential(name);
     const names = new Set([...credentials, ...sealed.keys(), ...this.#environment.keys()]);
     return [...names].sort().map((name) => {

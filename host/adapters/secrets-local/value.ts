@@ -1,15 +1,8 @@
-/** What a secret may be, and what it may be called. */
+/** What a secret may be. */
 import { isUtf8 } from "node:buffer";
-
-const NAME = /^[a-z][a-z0-9-]{0,62}$/;
-export const NAME_RULE = "lower-case letters, digits and hyphens, a letter first, at most 63 characters";
 
 /** The longest in use, certificates with their keys, have 8 KiB. */
 export const MAX_VALUE_BYTES = 16 * 1024;
-
-export function isSecretName(name: string): boolean {
-  return NAME.test(name);
-}
 
 /** One newline at the end is the editor's, not the secret's. `fault` reads on from "the value …". The bytes stay the caller's to zero. */
 export function parseValue(bytes: Uint8Array): { readonly value: string } | { readonly fault: string } {
